@@ -1,0 +1,5 @@
+"""A benchmark harness for coding agents: tasks in Docker sandboxes, models behind adapters, hidden tests, one report."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
