@@ -1,4 +1,4 @@
-"""A benchmark harness for coding agents: tasks in Docker sandboxes, models behind adapters, hidden tests, one report."""
+"""A benchmark harness for coding agents: tasks sandboxes, models, hidden tests, one report."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class HarnessError(Exception):
 class SettingsError(HarnessError):
     """The command line, a settings file or the environment is wrong."""
 
-    cause = "settings"
+    cause: ClassVar[Cause] = "settings"
 
 
 class UnknownNameError(SettingsError):
@@ -88,7 +88,7 @@ class UnknownNameError(SettingsError):
 class TaskError(HarnessError):
     """A task folder is wrong; the message names the file and, where it can, the key and the line."""
 
-    cause = "task"
+    cause: ClassVar[Cause] = "task"
 
 
 class StoreError(HarnessError):
@@ -110,7 +110,7 @@ class DiskFullError(StoreError):
 class SandboxError(HarnessError):
     """The sandbox failed; never the model's fault."""
 
-    cause = "sandbox"
+    cause: ClassVar[Cause] = "sandbox"
 
 
 class DaemonError(SandboxError):
@@ -138,7 +138,7 @@ class SessionError(SandboxError):
 class HealthcheckError(SandboxError):
     """The task's healthcheck never passed."""
 
-    cause = "task"
+    cause: ClassVar[Cause] = "task"
 
 
 class TransferError(SandboxError):
@@ -151,7 +151,7 @@ class ModelError(HarnessError):
     ``status`` is the HTTP status where there was one; ``retry_after_s`` what the provider asked for.
     """
 
-    cause = "model"
+    cause: ClassVar[Cause] = "model"
 
     def __init__(
         self,
@@ -192,13 +192,13 @@ class ContextOverflowError(ModelError):
 class AgentError(HarnessError):
     """The agent itself failed."""
 
-    cause = "agent"
+    cause: ClassVar[Cause] = "agent"
 
 
 class VerifierError(HarnessError):
     """The verifier ran into trouble, or gave no usable reward."""
 
-    cause = "verifier"
+    cause: ClassVar[Cause] = "verifier"
 
 
 class VerifierTimeoutError(VerifierError):

@@ -158,7 +158,7 @@ class SandboxRequest:
 
     environment: EnvironmentSpec
     env: Mapping[str, str] = field(default_factory=dict)
-    network: NetworkPolicy = NetworkPolicy()
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -222,9 +222,7 @@ class Exchange:
 class Model(Protocol):
     """A provider's model with fixed settings. One call is one request: retries are the caller's."""
 
-    async def reply(
-        self, view: View, *, timeout_s: float | None, on_exchange: Callable[[Exchange], None]
-    ) -> Reply:
+    async def reply(self, view: View, *, timeout_s: float | None, on_exchange: Callable[[Exchange], None]) -> Reply:
         """Ask for one reply. ``on_exchange`` is called exactly once, also when the call fails.
 
         ``timeout_s`` bounds the whole call. Raises the ``ModelError`` that fits: a stream without its

@@ -21,7 +21,7 @@ class TextPart(Record):
 
 
 class ImagePart(Record):
-    """A picture, base64 of its bytes. ``media_type`` is ``image/png``, ``image/jpeg``, ``image/gif`` or ``image/webp``."""
+    """A picture, base64 of its bytes. ``media_type`` is PNG, JPEG, GIF or WebP (``image/png`` …)."""
 
     kind: Literal["image"] = "image"
     media_type: str
