@@ -40,6 +40,9 @@ from typing import ClassVar, Literal
 
 Cause = Literal["settings", "task", "sandbox", "model", "agent", "verifier", "harness"]
 
+Reach = Literal["trial", "candidate", "run"]
+"""How far a fault goes: this trial, every trial of its candidate, or every trial of the run."""
+
 EXIT_OK = 0
 EXIT_GATE_FAILED = 1
 EXIT_USAGE = 2
@@ -57,6 +60,7 @@ class HarnessError(Exception):
 
     cause: ClassVar[Cause] = "harness"
     retryable: ClassVar[bool] = False
+    reach: ClassVar[Reach] = "trial"
     exit_code: ClassVar[int] = EXIT_USAGE
 
     def __init__(self, message: str, *, hint: str = "", detail: str = "") -> None:
@@ -106,6 +110,8 @@ class RecordError(StoreError):
 class DiskFullError(StoreError):
     """No space left on the device that holds the record."""
 
+    reach: ClassVar[Reach] = "run"
+
 
 class SandboxError(HarnessError):
     """The sandbox failed; never the model's fault."""
@@ -117,6 +123,7 @@ class DaemonError(SandboxError):
     """The Docker Engine is away, or refuses us."""
 
     retryable = True
+    reach: ClassVar[Reach] = "run"
 
 
 class ImageError(SandboxError):
@@ -176,9 +183,13 @@ class ModelUnavailableError(ModelError):
 class ModelAccessError(ModelError):
     """The key was refused, or the provider does not know the model."""
 
+    reach: ClassVar[Reach] = "candidate"
+
 
 class ModelQuotaError(ModelError):
     """The account has no money or quota left; every further call would fail too."""
+
+    reach: ClassVar[Reach] = "candidate"
 
 
 class ModelRequestError(ModelError):

@@ -304,7 +304,6 @@ class AgentContext:
     recorder: Recorder
     user: str | None
     deadline: float | None
-    secrets: tuple[str, ...] = ()
 
 
 class Agent(Protocol):

@@ -33,6 +33,7 @@ class ErrorRecord(Record):
     type: str
     cause: str
     retryable: bool
+    reach: Literal["trial", "candidate", "run"] = "trial"
     message: str
     hint: str = ""
     detail: str = ""

@@ -1,0 +1,1 @@
+"""Who works on a task: the oracle, the nop and the tool loop."""

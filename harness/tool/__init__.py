@@ -1,0 +1,1 @@
+"""What the loop offers to a model: tools behind one small port."""

@@ -1,0 +1,115 @@
+"""Shared verification: the hidden tests enter the agent's container when the agent is over.
+
+Services that the agent left running stay, because many tasks ask for them. The reward files are read from the
+container through the engine and parsed here, on the host; what the tests print never decides.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+import anyio
+
+from harness.errors import TransferError, VerifierError, VerifierTimeoutError
+from harness.ports import CommandResult, TransferLimits, VerifierContext
+from harness.schema.event import VerifierEnded
+from harness.scoring import parse_reward
+from harness.task import ignored
+
+_LOGS = "/logs/verifier"
+_STDOUT = f"{_LOGS}/test-stdout.txt"
+_OUTPUT_CHARS = 30_000
+_REWARD_BYTES = 1024 * 1024
+_LIMITS = TransferLimits(max_bytes=64 * 1024 * 1024, max_entries=2_000)
+_COLLECT_S = 60.0
+
+
+class SharedVerifier:
+    """Copies ``tests/`` to ``/tests``, runs ``test.sh`` as the verifier's user, reads the reward."""
+
+    async def verify(self, context: VerifierContext) -> dict[str, float]:
+        """Return the rewards; raises the ``VerifierError`` that fits. Its files are kept in either case."""
+        started = time.monotonic()
+        ran: CommandResult | None = None
+        with anyio.move_on_after(context.timeout_s) as scope:
+            await _bring_in(context)
+            left_s = context.timeout_s - (time.monotonic() - started)
+            ran = await _run(context, max(left_s, 0.1))
+        timed_out = scope.cancelled_caught or (ran is not None and ran.timed_out)
+        with anyio.fail_after(_COLLECT_S):
+            output = await _take_out(context)
+            rewards, problem = await _rewards(context, timed_out=timed_out)
+        context.recorder.emit(
+            VerifierEnded(
+                exit_code=ran.exit_code if ran else None,
+                duration_s=time.monotonic() - started,
+                timed_out=timed_out,
+                rewards=rewards,
+                output=output.decode("utf-8", "replace")[-_OUTPUT_CHARS:],
+                output_bytes=len(output),
+            )
+        )
+        if problem is not None:
+            raise problem
+        assert rewards is not None
+        return rewards
+
+
+async def _bring_in(context: VerifierContext) -> None:
+    sandbox, tests = context.sandbox, context.task.tests_dir
+    if tests is None:
+        raise VerifierError(f"The task {context.task.name} has no tests/ folder.")
+    # A link planted at one of these names would redirect what is read as the reward; so would one at /logs.
+    await sandbox.exec(
+        f"for d in /logs {_LOGS}; do [ -h $d ] && rm -f $d; done; mkdir -p {_LOGS}; chmod 777 {_LOGS}; "
+        f"rm -rf {_LOGS}/reward.txt {_LOGS}/reward.json {_STDOUT}; [ -h /tests ] && rm -f /tests; true",
+        user="root",
+    )
+    await sandbox.upload(tests, "/tests", ignore=ignored(tests))
+    await sandbox.exec("chmod -R +x /tests/test.sh", user="root")
+
+
+async def _run(context: VerifierContext, timeout_s: float) -> CommandResult:
+    command = f"(/tests/test.sh) > {shlex.quote(_STDOUT)} 2>&1"
+    return await context.sandbox.exec(
+        command, user=context.task.verifier.user, env=dict(context.env), timeout_s=timeout_s
+    )
+
+
+async def _take_out(context: VerifierContext) -> bytes:
+    """Keep ``/logs/verifier`` beside the record; return what the tests printed (its end, if it is huge)."""
+    target = context.recorder.folder / "verifier"
+    try:
+        await context.sandbox.download(_LOGS, target, limits=_LIMITS)
+    except TransferError:
+        # Too big or hostile: the reward files are read by themselves, and the end of the output is kept.
+        tail = await context.sandbox.exec(f"tail -c {_OUTPUT_CHARS} {_STDOUT}", user="root", timeout_s=20)
+        return tail.output.encode()
+    return _last_bytes(target / "test-stdout.txt")
+
+
+def _last_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+async def _rewards(
+    context: VerifierContext, *, timed_out: bool
+) -> tuple[dict[str, float] | None, VerifierError | None]:
+    if timed_out:
+        return None, VerifierTimeoutError(
+            f"The hidden tests of {context.task.name} did not end within {context.timeout_s:g} s.",
+            hint="Raise [verifier].timeout_sec, or --timeout-multiplier.",
+        )
+    try:
+        as_json = await context.sandbox.read_file(f"{_LOGS}/reward.json", max_bytes=_REWARD_BYTES)
+        as_text = await context.sandbox.read_file(f"{_LOGS}/reward.txt", max_bytes=_REWARD_BYTES)
+        return parse_reward(as_json, as_text), None
+    except TransferError as error:
+        return None, VerifierError(f"The reward file could not be read: {error.message}", hint=error.hint)
+    except VerifierError as error:
+        return None, error
