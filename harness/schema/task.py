@@ -129,7 +129,8 @@ class Task(Record):
 
     ``digest`` is the SHA-256 over every file of the folder (``relpath NUL sha256(file) LF``, sorted).
     ``tests_dir`` and ``solution_dir`` are absolute host paths, ``None`` where the folder has none.
-    ``metadata`` is the task's free table, never interpreted by the engine.
+    ``metadata`` is the task's free table, never interpreted by the engine. ``trajectory`` is a conversation
+    that the agent is to start from (ATIF), absolute.
     """
 
     name: str
@@ -145,6 +146,10 @@ class Task(Record):
     artifacts: tuple[Artifact, ...] = ()
     steps: tuple[Step, ...] = ()
     step_reward: Literal["mean", "final"] = "mean"
+    trajectory: Path | None = None
+    source: str = ""
+    version: str = ""
+    authors: tuple[str, ...] = ()
     description: str = ""
     keywords: tuple[str, ...] = ()
     metadata: dict[str, JsonValue] = Field(default_factory=dict)

@@ -1,0 +1,14 @@
+"""Reads task folders in the Harbor format, checks them and makes new ones.
+
+Owns the folder format; what is then done with a ``Task`` is the engine's.
+"""
+
+from __future__ import annotations
+
+from harness.task.find import find_tasks
+from harness.task.harbor import read_task
+from harness.task.ignore import ignored
+from harness.task.support import unsupported
+from harness.task.templates import resolve_env
+
+__all__ = ["find_tasks", "ignored", "read_task", "resolve_env", "unsupported"]
