@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 
 from harness.errors import AgentError, HealthcheckError, SandboxError, StoreError, TransferError
+from harness.journal import AttemptTally
 from harness.ports import (
     Agent,
     AgentContext,
@@ -30,7 +31,9 @@ from harness.ports import (
 from harness.schema.candidate import Candidate
 from harness.schema.event import (
     AgentEnded,
+    AnyEvent,
     AttemptOpened,
+    Blob,
     CommandEnded,
     Failed,
     ImageReady,
@@ -45,9 +48,11 @@ from harness.schema.event import (
     WorkCollected,
 )
 from harness.schema.plan import PlannedTrial, RunSettings
+from harness.schema.result import AttemptResult
 from harness.schema.sandbox import Process, WorkReport
 from harness.schema.task import Artifact, CollectHook, Healthcheck, NetworkPolicy, Task
 from harness.schema.trouble import error_record
+from harness.scoring.attempt import attempt_result
 
 _OUTPUT_CHARS = 4_000
 _ARTIFACT_LIMITS = TransferLimits(max_bytes=128 * 1024 * 1024, max_entries=10_000)
@@ -73,10 +78,11 @@ class TrialSetup:
     on_line: Callable[[str], None] | None = None
 
 
-async def run_attempt(setup: TrialSetup, number: int, recorder: Recorder) -> None:
-    """Run one attempt to its end; everything that happened is in the recorder's events."""
+async def run_attempt(setup: TrialSetup, number: int, recorder: Recorder) -> AttemptResult:
+    """Run one attempt to its end and return how it ended, folded from what was recorded."""
     trial, task = setup.trial, setup.task
-    recorder.emit(
+    tallying = _Tallying(recorder)
+    tallying.emit(
         AttemptOpened(
             trial=trial.id,
             attempt=number,
@@ -86,7 +92,28 @@ async def run_attempt(setup: TrialSetup, number: int, recorder: Recorder) -> Non
             repeat=trial.repeat,
         )
     )
-    await _Attempt(setup, number, recorder).run()
+    await _Attempt(setup, number, tallying).run()
+    return attempt_result(trial.id, number, tallying.tally.summary())
+
+
+class _Tallying:
+    """A recorder that folds what it writes, so that a result cannot say anything else than the record."""
+
+    def __init__(self, inner: Recorder) -> None:
+        self._inner = inner
+        self.tally = AttemptTally()
+
+    def emit(self, event: AnyEvent) -> AnyEvent:
+        written = self._inner.emit(event)
+        self.tally.add(written)
+        return written
+
+    def blob(self, data: bytes, media_type: str) -> Blob:
+        return self._inner.blob(data, media_type)
+
+    @property
+    def folder(self) -> Path:
+        return self._inner.folder
 
 
 def agent_time_s(task: Task, settings: RunSettings) -> float | None:

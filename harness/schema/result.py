@@ -31,9 +31,9 @@ class Tokens(Record):
 class AttemptResult(Record):
     """How one attempt ended.
 
-    ``verdict``: the verifier ran and gave a reward. ``limit``: the agent used up a limit; it was verified
-    all the same, and ``rewards`` holds what the verifier gave (``None``, with ``error``, if that failed).
-    ``infra``: image, engine, provider or verifier failed; never the model's fault.
+    ``verdict``: the verifier ran and gave a reward. ``limit``: the agent used up a limit, and was verified all
+    the same. ``infra``: image, engine, provider or verifier failed, never the model's fault; ``error`` says
+    which, and ``limit`` is set if one had been reached before.
     ``cost_usd`` is the sum of known costs, ``None`` when no call's cost is known; ``cost_complete`` is false
     when some call's cost is unknown. Durations in seconds; ``phases`` maps a phase to its duration.
     """

@@ -1,0 +1,107 @@
+"""``harness results`` and ``harness report``, and what a run prints at its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.analysis import Tables, TrialRow, Verdict, analyse, result_object, result_rows
+from harness.errors import EXIT_OK, StoreError
+from harness.store import RunStore
+
+_WORDS = {
+    "passed": "passed",
+    "failed": "failed",
+    "limit_passed": "passed at a limit",
+    "limit_failed": "failed at a limit",
+    "limit_unknown": "limit, no reward",
+    "infra": "infra",
+    "missing": "missing",
+}
+
+
+def results_command(folder: Path, *, as_json: bool) -> int:
+    """Print one line per planned trial."""
+    rows = result_rows(open_run(folder))
+    if as_json:
+        for row in rows:
+            print(json.dumps(result_object(row)))
+        return EXIT_OK
+    table = Table("task", "candidate", "n", "outcome", "reward", "s", "turns", "tokens", "USD", box=SIMPLE_HEAD)
+    for column in (2, 4, 5, 6, 7, 8):
+        table.columns[column].justify = "right"
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+    return EXIT_OK
+
+
+def report_command(folder: Path, output: Path | None, report_format: str) -> int:
+    """Write a run's report again from its record."""
+    from harness.report import write_report
+
+    store = open_run(folder)
+    target = output or folder / f"report.{report_format}"
+    written = write_report(analyse(store), store, target, report_format)
+    for line in written.lines():
+        print(line)
+    return EXIT_OK
+
+
+def open_run(folder: Path) -> RunStore:
+    """Open a run for reading; raises ``StoreError`` for a folder that is none."""
+    if not (folder / "plan.json").is_file():
+        raise StoreError(f"{folder} is not the folder of a run: it has no plan.json.")
+    return RunStore(folder)
+
+
+def print_summary(tables: Tables, verdict: Verdict, report: Path) -> None:
+    """Print the leaderboard, the verdict in a sentence and where the report is."""
+    console = Console()
+    if tables.leaderboard:
+        console.print(_leaderboard(tables))
+    console.print(escape(verdict.text), soft_wrap=True)
+    for text in (verdict.advice, *verdict.notes):
+        if text:
+            console.print(escape(text), soft_wrap=True)
+    console.print(f"Report: {report}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _leaderboard(tables: Tables) -> Table:
+    table = Table("candidate", "solved", "95 % interval", "median s", "turns", "USD", box=SIMPLE_HEAD)
+    for column in range(1, 6):
+        table.columns[column].justify = "right"
+    for standing in tables.leaderboard:
+        rate = standing.rate
+        table.add_row(
+            escape(tables.candidate(standing.candidate).label),
+            "-" if rate is None else f"{rate.value:.0%} ({standing.solved}/{standing.scored})",
+            "-" if rate is None else f"{rate.interval.low:.0%} to {rate.interval.high:.0%}",
+            _number(standing.median_time_s, ".1f"),
+            _number(standing.median_turns, "g"),
+            _number(standing.cost_usd, ".2f"),
+        )
+    return table
+
+
+def _cells(row: TrialRow) -> tuple[str, ...]:
+    return (
+        escape(row.task),
+        escape(row.candidate),
+        str(row.repeat),
+        _WORDS[row.outcome] + (f": {escape(row.error)}" if row.error else ""),
+        _number(row.reward, "g"),
+        _number(row.duration_s, ".1f"),
+        _number(row.turns, "d"),
+        _number(row.tokens, ",d"),
+        _number(row.cost_usd, ".2f"),
+    )
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)

@@ -1,0 +1,293 @@
+"""``harness run`` and ``harness resume``: plan, run with live progress, report, one verdict at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from harness.errors import EXIT_BUDGET, EXIT_INCOMPLETE, EXIT_OK, HarnessError, SettingsError, StoreError
+from harness.journal import TrialState, fold_journal
+from harness.planning import extend_plan, pending
+from harness.ports import ProviderSettings, Watcher
+from harness.resolving import RunRequest, resolve, run_folder
+from harness.run import Control, RunOutcome, RunPolicy, execute, now
+from harness.schema.plan import HostSettingsMode, Plan
+from harness.store import RunStore
+
+_MAX_JOBS = 8
+_INCOMPLETE_SHARE = 0.02
+"""Share of trials without a verdict above which a run is called incomplete (exit code 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is gone about and shown; none of it enters the plan."""
+
+    folder: Path | None = None
+    again: bool = False
+    jobs: int | None = None
+    attempts: int = 3
+    max_cost_usd: float | None = None
+    rerun: frozenset[str] = field(default_factory=frozenset)
+    host_settings: HostSettingsMode = "auto"
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
+
+
+def run_command(request: RunRequest, options: RunOptions) -> int:
+    """Plan and run; return the exit code."""
+    _check(options)
+    resolved = resolve(request, os.environ, created_at=now())
+    for remark in resolved.remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    folder = options.folder or run_folder(resolved.plan)
+    if options.again:
+        folder = _first_unfinished(folder)
+    if options.dry_run:
+        return _print_plan(resolved.plan, folder, as_json=options.as_json)
+    _require_engine()
+    with RunStore.open(folder, secrets=_secrets(resolved.plan)) as store:
+        stored = store.plan()
+        plan = resolved.plan if stored is None else extend_plan(stored, resolved.plan)
+        if plan != stored:
+            store.write_plan(plan)
+        return _run(plan, store, options)
+
+
+def resume_command(folder: Path, options: RunOptions) -> int:
+    """Finish the run in ``folder`` from its own plan; return the exit code."""
+    _check(options)
+    plan = RunStore(folder).plan()
+    if plan is None:
+        raise StoreError(f"{folder} is not the folder of a run: it has no plan.json.")
+    _check_keys(plan, os.environ)
+    _require_engine()
+    with RunStore.open(folder, secrets=_secrets(plan)) as store:
+        return _run(plan, store, options)
+
+
+def _check(options: RunOptions) -> None:
+    unknown = options.rerun - {"infra", "limit"}
+    if unknown:
+        raise SettingsError(f"--rerun takes infra or limit, not {', '.join(sorted(unknown))}.")
+
+
+def _check_keys(plan: Plan, environ: Mapping[str, str]) -> None:
+    for candidate in plan.candidates:
+        key = candidate.model.key_env if candidate.model else None
+        if key and not environ.get(key):
+            raise SettingsError(f"{candidate.name} needs {key}, which is not set.")
+
+
+def _secrets(plan: Plan) -> tuple[str, ...]:
+    from harness.wiring import secrets_of
+
+    return secrets_of(plan, os.environ)
+
+
+def _require_engine() -> None:
+    from harness.doctor import require_engine
+
+    require_engine()
+
+
+def _first_unfinished(folder: Path) -> Path:
+    """Return the first of ``folder``, ``folder-2``, … whose run is not complete."""
+    number = 1
+    while True:
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        store = RunStore(place)
+        plan = store.plan()
+        if plan is None or pending(plan, fold_journal(store.journal())):
+            return place
+        number += 1
+
+
+# ---------------------------------------------------------------------------------------------- running
+
+
+def _run(plan: Plan, store: RunStore, options: RunOptions) -> int:
+    from harness.cli.progress import choose_watcher
+
+    watcher = choose_watcher(quiet=options.quiet)
+    interrupts = _Interrupts(store.folder, watcher)
+    outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
+    return _finish(plan, store, outcome, interrupts, options)
+
+
+async def _run_async(
+    plan: Plan, store: RunStore, options: RunOptions, watcher: Watcher, interrupts: _Interrupts
+) -> RunOutcome:
+    from harness.executor import LocalExecutor
+    from harness.wiring import open_worker
+
+    policy = RunPolicy(
+        attempts=options.attempts,
+        max_cost_usd=options.max_cost_usd,
+        rerun=options.rerun,
+        command=tuple(sys.argv),
+    )
+    settings = ProviderSettings(build=plan.settings.build, host_settings=options.host_settings)
+    async with (
+        interrupts.listening(),
+        open_worker(
+            plan,
+            run_id=store.folder.resolve().name,
+            provider_settings=settings,
+            environ=os.environ,
+            on_line=watcher.line,
+        ) as worker,
+    ):
+        executor = LocalExecutor(worker, slots=options.jobs or min(os.cpu_count() or 1, _MAX_JOBS))
+        store.on_event = watcher.event
+        return await execute(plan, store, executor, watcher=watcher, policy=policy, control=interrupts.control)
+
+
+class _Interrupts:
+    """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise."""
+
+    def __init__(self, folder: Path, watcher: Watcher) -> None:
+        self.control = Control()
+        self.signal: signal.Signals | None = None
+        self._folder = folder
+        self._watcher = watcher
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects after this signal."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Take signals until the block ends."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for received in signals:
+                if self.control.stopped:
+                    os._exit(128 + received)
+                self.signal = received
+                if self.control.draining:
+                    self._watcher.line("Stopping what runs; its spend is kept. Once more leaves at once.")
+                    self.control.stop()
+                else:
+                    self._watcher.line("Starting nothing new; running trials finish. Once more stops them.")
+                    self.control.drain()
+
+
+# ------------------------------------------------------------------------------------------- at the end
+
+
+def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: _Interrupts, options: RunOptions) -> int:
+    from harness.analysis import analyse, verdict
+    from harness.cli.results import print_summary
+    from harness.report import write_report
+
+    states = fold_journal(store.journal())
+    counts = Counts.of(plan, states)
+    code = _exit_code(counts, outcome, interrupts)
+    tables = analyse(store)
+    report = store.folder / "report.html"
+    try:
+        write_report(tables, store, report, "html")
+    except (HarnessError, OSError) as error:
+        print(f"harness: the report could not be written: {error}", file=sys.stderr)
+    if options.as_json:
+        print(json.dumps({"run_dir": str(store.folder), **counts.as_json(), "exit_code": code}))
+        return code
+    print_summary(tables, verdict(tables), report)
+    if code != EXIT_OK:
+        _say_how_to_go_on(counts, outcome, store.folder)
+    return code
+
+
+def _say_how_to_go_on(counts: Counts, outcome: RunOutcome, folder: Path) -> None:
+    left = counts.missing
+    if outcome.detail:
+        print(f"The run stopped early: {outcome.detail}.", file=sys.stderr)
+    if left:
+        print(f"{left} trials are left. Go on with: harness resume {folder}", file=sys.stderr)
+    elif counts.infra:
+        print(f"Try the {counts.infra} again with: harness resume {folder} --rerun infra", file=sys.stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The run in numbers, by end state."""
+
+    planned: int
+    verdict: int
+    passed: int
+    limit: int
+    infra: int
+    missing: int
+    cost_usd: float | None
+
+    @classmethod
+    def of(cls, plan: Plan, states: Mapping[str, TrialState]) -> Counts:
+        """Count the plan's trials by how they ended; the cost of failed attempts counts, an unknown one is said."""
+        ended = [states[trial.id].final for trial in plan.trials if trial.id in states]
+        results = [result for result in ended if result is not None]
+        by_end = {end: sum(result.end_state == end for result in results) for end in ("verdict", "limit", "infra")}
+        spend = [state.spend for state in states.values()]
+        return cls(
+            planned=len(plan.trials),
+            verdict=by_end["verdict"],
+            passed=sum(bool(result.passed) for result in results),
+            limit=by_end["limit"],
+            infra=by_end["infra"],
+            missing=len(plan.trials) - len(results),
+            cost_usd=sum(part.cost_usd for part in spend) if all(part.complete for part in spend) else None,
+        )
+
+    def as_json(self) -> dict[str, int | float | None]:
+        """Return the keys of the last line of ``run --json``."""
+        return {
+            "planned": self.planned,
+            "verdict": self.verdict,
+            "passed": self.passed,
+            "limit": self.limit,
+            "infra": self.infra,
+            "missing": self.missing,
+            "cost_usd": self.cost_usd,
+        }
+
+
+def _exit_code(counts: Counts, outcome: RunOutcome, interrupts: _Interrupts) -> int:
+    if interrupts.signal is not None and counts.missing:
+        return interrupts.exit_code
+    if outcome.reason == "budget":
+        return EXIT_BUDGET
+    without = counts.infra + counts.missing
+    return EXIT_INCOMPLETE if without > _INCOMPLETE_SHARE * counts.planned else EXIT_OK
+
+
+def _print_plan(plan: Plan, folder: Path, *, as_json: bool) -> int:
+    if as_json:
+        print(plan.model_dump_json())
+        return EXIT_OK
+    controls = sum(candidate.role == "control" for candidate in plan.candidates)
+    print(
+        f"{len(plan.trials)} trials: {len(plan.tasks)} tasks, {len(plan.candidates) - controls} candidates", end=""
+    )
+    print(f" and {controls} controls." if controls else ".")
+    print(f"Run folder: {folder}")
+    for task in plan.tasks:
+        limit = "no time limit" if task.agent_timeout_s is None else f"{task.agent_timeout_s:g} s"
+        print(f"  task       {task.name}  ({limit}, {task.digest[:12]})")
+    for candidate in plan.candidates:
+        print(f"  {candidate.role:10} {candidate.name}" + (f"  ({candidate.note})" if candidate.note else ""))
+    return EXIT_OK
