@@ -15,11 +15,11 @@ demo: venv ## Set up all that is missing, run the demo suite, write its report
 	@$(BIN)/harness run tasks/demo -m scripted/careful -m scripted/hasty -n 2 --controls --again --yes
 
 test: venv-dev ## Set up all that is missing, run every test but the long proofs
-	@$(BIN)/harness doctor --fix --for tests
+	@$(BIN)/harness doctor --fix --tests
 	@$(PYTEST) -m "not full"
 
 test-full: venv-dev ## Run every test, the long proofs too
-	@$(BIN)/harness doctor --fix --for tests
+	@$(BIN)/harness doctor --fix --tests
 	@$(PYTEST)
 
 lint: venv-dev ## Check format, style and types
