@@ -1,0 +1,8 @@
+"""The record of a run on disk: plan, journal, events, blobs; one writer, any number of readers."""
+
+from __future__ import annotations
+
+from harness.store.recorder import AttemptRecorder, utc_now
+from harness.store.run_store import Damage, RunStore
+
+__all__ = ["AttemptRecorder", "Damage", "RunStore", "utc_now"]
