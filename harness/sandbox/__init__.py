@@ -1,0 +1,1 @@
+"""Sandboxes: adapters that start containers, and what of the host reaches them."""

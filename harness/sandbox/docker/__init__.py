@@ -1,0 +1,1 @@
+"""The Docker sandbox: images, containers, sessions and files through the Engine API."""

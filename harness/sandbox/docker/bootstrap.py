@@ -1,0 +1,274 @@
+"""Make a root file system from a distribution's packages with debootstrap.
+
+Owns debootstrap itself (installing it where it is missing), the choice of a mirror, and what the tree needs to
+behave like the distribution's official container image. Leaves the import into Docker to ``base_images``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from harness.errors import ImageError
+from harness.sandbox.docker.apt_sources import AptSettings
+
+_PROBE_S = 8
+_LOG_LINES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """What differs between distributions. ``security`` is a mirror, or empty where it is the main one."""
+
+    name: str
+    mirror: str
+    security: str
+    keyring: Path
+    keyring_package: str
+    components: tuple[str, ...]
+
+
+DISTRIBUTIONS = {
+    "debian": Distribution(
+        name="debian",
+        mirror="http://deb.debian.org/debian",
+        security="http://deb.debian.org/debian-security",
+        keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        keyring_package="debian-archive-keyring",
+        components=("main",),
+    ),
+    "ubuntu": Distribution(
+        name="ubuntu",
+        mirror="http://archive.ubuntu.com/ubuntu",
+        security="",
+        keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+        keyring_package="ubuntu-keyring",
+        components=("main", "universe", "restricted", "multiverse"),
+    ),
+}
+
+# The distributions' own container images carry settings to the same effect.
+_APT_CONF = """\
+APT::AutoRemove::SuggestsImportant "false";
+Acquire::GzipIndexes "true";
+Acquire::Languages "none";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
+"""
+_DPKG_CONF = """\
+force-unsafe-io
+path-exclude /usr/share/doc/*
+path-include /usr/share/doc/*/copyright
+path-exclude /usr/share/man/*
+path-exclude /usr/share/info/*
+path-exclude /usr/share/groff/*
+path-exclude /usr/share/lintian/*
+path-exclude /usr/share/locale/*
+path-include /usr/share/locale/locale.alias
+"""
+_NO_SERVICES = "#!/bin/sh\n# Packages must not start services while an image is built.\nexit 101\n"
+
+
+async def bootstrap_tree(
+    suite: str,
+    distribution: Distribution,
+    tree: Path,
+    *,
+    apt: AptSettings,
+    certificates: Mapping[str, bytes],
+    on_line: Callable[[str], None],
+) -> None:
+    """Fill ``tree`` with a minimal system. Raises ``ImageError`` with the end of debootstrap's log."""
+    await _have_debootstrap(distribution, on_line)
+    mirror = await find_mirror(suite, distribution, apt)
+    _prepare(tree)
+    include = ["--include=ca-certificates"] if mirror.startswith("https:") or certificates else []
+    # A mount namespace of its own: what debootstrap mounts is gone with it, even after `kill -9`.
+    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", "--force-check-gpg"]
+    command += [f"--keyring={distribution.keyring}", "--components=main", *include, suite, str(tree), mirror]
+    await _run_debootstrap(command, suite, on_line)
+    sources = _sources(suite, distribution, mirror, apt)
+
+    def finish() -> None:
+        _configure_apt(tree, distribution, sources, apt)
+        _forget_this_host(tree)
+        _trust(tree, certificates)
+
+    await anyio.to_thread.run_sync(finish)
+
+
+async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings) -> str:
+    """Return the first mirror that has the suite: the host's own for it, the host's others, the public one."""
+    candidates = [*apt.mirrors_for(suite), *apt.mirrors_like(distribution.mirror), distribution.mirror]
+    refusals: list[str] = []
+    for mirror in dict.fromkeys(candidates):
+        refusal = await anyio.to_thread.run_sync(_probe, f"{mirror}/dists/{suite}/Release", abandon_on_cancel=True)
+        if refusal is None:
+            return mirror
+        refusals.append(f"{mirror}: {refusal}")
+    raise ImageError(
+        f"No mirror of {distribution.name} {suite} answers, so no base image can be built from its packages.",
+        hint="Point the host's apt at a mirror that has this suite, or make an image registry reachable.",
+        detail="\n".join(refusals),
+    )
+
+
+def _probe(url: str) -> str | None:
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_S):
+            return None
+    except (OSError, ValueError) as error:  # URLError, HTTPError and time-outs are OSErrors
+        return str(error)
+
+
+async def _have_debootstrap(distribution: Distribution, on_line: Callable[[str], None]) -> None:
+    if os.name != "posix" or os.geteuid() != 0:
+        raise ImageError(
+            "No image registry answers, and building a base image from distribution packages needs root.",
+            hint="Run the same command once with sudo, or `docker pull` or `docker load` the base image.",
+        )
+    missing = [] if shutil.which("debootstrap") else ["debootstrap"]
+    if not distribution.keyring.exists():
+        missing.append(distribution.keyring_package)
+    if not missing:
+        return
+    names = " ".join(missing)
+    if not shutil.which("apt-get"):
+        raise ImageError(
+            f"No image registry answers, and {names}, needed to build a base image, is not installed.",
+            hint=f"Install {names} with the system's package tool, or `docker load` the base image.",
+        )
+    on_line(f"installing {names} with apt-get")
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "--no-install-recommends", *missing],
+    ):
+        done = await anyio.run_process(
+            command,
+            check=False,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    if done.returncode != 0:
+        raise ImageError(
+            f"{names}, needed to build a base image, could not be installed.",
+            hint=f"Run `apt-get install {names}` and see what it says.",
+            detail=done.stdout.decode(errors="replace")[-4000:],
+        )
+
+
+def _prepare(tree: Path) -> None:
+    shutil.rmtree(tree, ignore_errors=True)
+    settings = tree / "etc/dpkg/dpkg.cfg.d"
+    settings.mkdir(parents=True)
+    # Before the first package is unpacked: what is never written costs no time.
+    (settings / "container").write_text(_DPKG_CONF)
+
+
+async def _run_debootstrap(command: Sequence[str], suite: str, on_line: Callable[[str], None]) -> None:
+    log: list[str] = []
+    seen: set[str] = set()
+    async with await anyio.open_process(command, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            rest = ""
+            async for text in TextReceiveStream(process.stdout, errors="replace"):
+                *lines, rest = (rest + text).split("\n")
+                for line in lines:
+                    log.append(line)
+                    phase = _new_phase(line, seen)
+                    if phase:
+                        on_line(phase)
+            await process.wait()
+        except BaseException:
+            _kill_group(process)
+            raise
+    if process.returncode != 0:
+        raise ImageError(
+            f"debootstrap could not make a {suite} system: {_last_error(log)}",
+            hint="Check that the mirror works (`apt-get update`) and that there is space left on the disk.",
+            detail="\n".join(log[-_LOG_LINES:]),
+        )
+
+
+_PHASES = {
+    "Retrieving": "retrieving packages",
+    "Extracting": "extracting the first packages",
+    "Installing": "installing the first packages",
+    "Unpacking": "unpacking the others",
+    "Configuring": "configuring them",
+}
+
+
+def _new_phase(line: str, seen: set[str]) -> str | None:
+    """Return a phase of debootstrap's the first time that a line speaks of it: it prints two lines a package."""
+    verb = line.removeprefix("I: ").split(" ")[0]
+    if verb in seen or verb not in _PHASES:
+        return None
+    seen.add(verb)
+    return _PHASES[verb]
+
+
+def _kill_group(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _last_error(log: Sequence[str]) -> str:
+    errors = [line for line in log if line.startswith(("E: ", "W: "))]
+    return (errors or list(log) or ["it said nothing"])[-1]
+
+
+def _configure_apt(tree: Path, distribution: Distribution, sources: str, apt: AptSettings) -> None:
+    folder = tree / "etc/apt/sources.list.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (tree / "etc/apt/sources.list").unlink(missing_ok=True)
+    (folder / f"{distribution.name}.sources").write_text(sources)
+    (tree / "etc/apt/apt.conf.d/90container").write_text(_APT_CONF + apt.configuration)
+    services = tree / "usr/sbin/policy-rc.d"
+    services.write_text(_NO_SERVICES)
+    services.chmod(0o755)
+
+
+def _forget_this_host(tree: Path) -> None:
+    """Remove what debootstrap copied from here, and what an image does not carry."""
+    for name in ("etc/hostname", "etc/resolv.conf", "etc/machine-id"):
+        (tree / name).unlink(missing_ok=True)
+    (tree / "etc/machine-id").touch()
+    for pattern in ("var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*_*", "var/log/**/*"):
+        for path in tree.glob(pattern):
+            if path.is_file():
+                path.unlink()
+
+
+def _trust(tree: Path, certificates: Mapping[str, bytes]) -> None:
+    if not certificates:
+        return
+    folder = tree / "usr/local/share/ca-certificates"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pem in certificates.items():
+        (folder / name).write_bytes(pem)
+    subprocess.run(["chroot", str(tree), "update-ca-certificates"], check=True, capture_output=True)
+
+
+def _sources(suite: str, distribution: Distribution, mirror: str, apt: AptSettings) -> str:
+    security = (apt.mirrors_for(f"{suite}-security") or [distribution.security or mirror])[0]
+    places = ((mirror, f"{suite} {suite}-updates"), (security, f"{suite}-security"))
+    return "\n".join(
+        f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: {' '.join(distribution.components)}\n"
+        f"Signed-By: {distribution.keyring}\n"
+        for uri, suites in places
+    )

@@ -1,0 +1,125 @@
+"""Pull images, and remember for a while which registries do not answer.
+
+Owns the time limits of a pull and the sentence of its failure. A machine without a registry is ordinary: only the
+first pull waits for it, later ones (also of other processes, for an hour) are told at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from docker import auth
+from docker.errors import DockerException
+
+from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, StreamItem, follow
+from harness.sandbox.docker.once import cache_folder
+from harness.sandbox.docker.reference import ImageReference, parse_reference
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_ANSWER_S = 10.0
+_STALL_S = 120.0
+_REMEMBER_S = 3600.0
+_UNREACHABLE = (
+    "no such host",
+    "dial tcp",
+    "i/o timeout",
+    "timeout exceeded",
+    "connection refused",
+    "network is unreachable",
+    "proxyconnect",
+    "tls:",
+    "x509",
+    "server misbehaving",
+    "temporary failure in name resolution",
+)
+
+
+class PullError(Exception):
+    """The image cannot be pulled: a sentence without its end stop."""
+
+
+class Registries:
+    """Pulls through one engine. ``memory`` is the file that remembers registries that do not answer."""
+
+    def __init__(self, engine: APIClient, *, memory: Path | None = None) -> None:
+        self._engine = engine
+        self._memory = memory or cache_folder() / "registries.json"
+
+    async def pull(self, image: str, *, timeout_s: float, on_line: Callable[[str], None]) -> None:
+        """Pull an image. Raises ``PullError`` when the registry does not answer soon, refuses, or stalls."""
+        reference = parse_reference(image)
+        if why := self._remembered(reference.registry):
+            raise PullError(why)
+        on_line(f"pulling {image}")
+        try:
+            with anyio.fail_after(timeout_s):
+                await self._follow(reference, _Progress(image, on_line))
+        except TimeoutError:
+            raise PullError(f"{reference.registry} did not deliver {image} within {timeout_s:g} s") from None
+
+    async def _follow(self, reference: ImageReference, progress: _Progress) -> None:
+        headers = {}
+        with contextlib.suppress(DockerException):  # a credential store that is configured but not installed
+            header = auth.get_config_header(self._engine, _auth_name(reference.registry))
+            headers = {"X-Registry-Auth": header} if header else {}
+        params = {"fromImage": reference.pull_name, "tag": reference.pull_tag}
+        call = EngineCall(path="/images/create", params=params, headers=headers, read_s=_STALL_S)
+        try:
+            await follow(self._engine, call, progress.hear, answer_s=_ANSWER_S)
+        except EngineRefusalError as error:
+            sentence = " ".join(str(error).split())
+            if any(sign in sentence.lower() for sign in _UNREACHABLE):
+                self._remember(reference.registry, f"{reference.registry} cannot be reached: {sentence}")
+            raise PullError(sentence) from error
+        except TimeoutError as error:
+            why = f"{reference.registry} did not answer within {_ANSWER_S:g} s"
+            self._remember(reference.registry, why)
+            raise PullError(why) from error
+
+    def _remembered(self, registry: str) -> str | None:
+        until, why = self._load().get(registry, (0.0, ""))
+        return why if 0 < until - time.time() <= _REMEMBER_S else None
+
+    def _remember(self, registry: str, why: str) -> None:
+        known = {**self._load(), registry: (time.time() + _REMEMBER_S, why)}
+        fresh = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):  # forgetting costs time, nothing else
+            fresh.write_text(json.dumps(known))
+            fresh.replace(self._memory)
+
+    def _load(self) -> dict[str, tuple[float, str]]:
+        try:
+            data = json.loads(self._memory.read_text())
+            return {str(name): (float(until), str(why)) for name, (until, why) in data.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+def _auth_name(registry: str) -> str:
+    return auth.INDEX_NAME if registry == "docker.io" else registry
+
+
+class _Progress:
+    """Says how a pull goes on, in a line for each layer that is done."""
+
+    def __init__(self, image: str, on_line: Callable[[str], None]) -> None:
+        self._image = image
+        self._on_line = on_line
+        self._layers: set[str] = set()
+        self._done = 0
+
+    def hear(self, item: StreamItem) -> None:
+        if item.layer and item.status == "Pulling fs layer":
+            self._layers.add(item.layer)
+        elif item.layer in self._layers and item.status == "Pull complete":
+            self._done += 1
+            self._on_line(f"pulling {self._image}: {self._done} of {len(self._layers)} layers")
