@@ -8,9 +8,9 @@ from harness.schema.task import Task
 
 
 def unsupported(task: Task) -> str | None:
-    """Return in one sentence why ``task`` cannot be run as its author meant it, ``None`` if it can."""
+    """Return why ``task`` cannot be run as its author meant it ("it has 3 steps, …"), ``None`` if it can."""
     reasons = list(_reasons(task))
-    return f"The task {task.name} {' and '.join(reasons)}, which this version cannot do yet." if reasons else None
+    return f"it {' and '.join(reasons)}, which this version cannot honour." if reasons else None
 
 
 def _reasons(task: Task) -> Iterator[str]:
