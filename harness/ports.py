@@ -384,8 +384,10 @@ class Store(Protocol):
         """Append to the journal and flush."""
         ...
 
-    def recorder(self, trial: str, attempt: int) -> AbstractContextManager[Recorder]:
-        """Open an attempt's folder for writing."""
+    def recorder(
+        self, trial: str, attempt: int, *, on_event: Callable[[AnyEvent], None] | None = None
+    ) -> AbstractContextManager[Recorder]:
+        """Open an attempt's folder for writing; ``on_event`` hears of each event once it is written."""
         ...
 
     def events(self, trial: str, attempt: int) -> Sequence[AnyEvent]:
