@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 import anyio
+from anyio.abc import TaskGroup
 
 from harness import __version__
 from harness.errors import HarnessError
@@ -57,8 +59,8 @@ class Control:
     """How a person stops a run: ``drain`` lets running attempts finish, ``stop`` ends them now."""
 
     draining: bool = False
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     stopped: bool = False
+    scope: anyio.CancelScope | None = None
 
     def drain(self) -> None:
         """Start nothing new."""
@@ -67,7 +69,8 @@ class Control:
     def stop(self) -> None:
         """End what runs; its spend is kept and it is tried anew later."""
         self.draining = self.stopped = True
-        self.scope.cancel()
+        if self.scope is not None:
+            self.scope.cancel()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,22 +158,22 @@ class _Dispatch:
         return outcome
 
     async def _work(self, slots: int) -> None:
-        with self._control.scope:
+        with anyio.CancelScope() as self._control.scope:
             try:
                 async with anyio.create_task_group() as group:
                     for _ in range(slots):
-                        group.start_soon(self._slot, group.start_soon)
+                        group.start_soon(self._slot, group)
             except BaseExceptionGroup as errors:
                 raise _first_harness_error(errors) from errors
 
-    async def _slot(self, start_soon: Callable[..., None]) -> None:
+    async def _slot(self, group: TaskGroup) -> None:
         """Take trials until none is left, none waits for another attempt, and none runs that might."""
         while True:
             trial = await self._next()
             if trial is None:
                 return
             try:
-                await self._attempt(trial, start_soon)
+                await self._attempt(trial, group)
             finally:
                 self._running -= 1
                 self._wake()
@@ -189,14 +192,15 @@ class _Dispatch:
                 return None
             await self._changed.wait()
 
-    async def _attempt(self, trial: PlannedTrial, start_soon: Callable[..., None]) -> None:
+    async def _attempt(self, trial: PlannedTrial, group: TaskGroup) -> None:
         number = self._attempts.get(trial.id, 0) + 1
         self._attempts[trial.id] = number
         tries = self._tries[trial.id] = self._tries.get(trial.id, 0) + 1
         self._store.append(AttemptStarted(at=now(), trial=trial.id, attempt=number))
         self._watcher.started(trial, number)
         try:
-            with self._store.recorder(trial.id, number) as recorder:
+            hear = partial(self._watcher.event, trial, number)
+            with self._store.recorder(trial.id, number, on_event=hear) as recorder:
                 result = await self._executor.run(trial, number, recorder)
         except BaseException:
             with suppress(HarnessError):
@@ -208,7 +212,7 @@ class _Dispatch:
         self._watcher.ended(trial, result, final=not again)
         if again:
             self._waiting += 1
-            start_soon(self._again_later, trial, self._policy.backoff_s * 2 ** (tries - 1))
+            group.start_soon(self._again_later, trial, self._policy.backoff_s * 2 ** (tries - 1))
         elif result.end_state == "infra" and result.error is not None:
             self._consider_fault(trial, result.error)
 

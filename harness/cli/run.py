@@ -148,7 +148,6 @@ async def _run_async(
         ) as worker,
     ):
         executor = LocalExecutor(worker, slots=options.jobs or min(os.cpu_count() or 1, _MAX_JOBS))
-        store.on_event = watcher.event
         return await execute(plan, store, executor, watcher=watcher, policy=policy, control=interrupts.control)
 
 
