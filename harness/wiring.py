@@ -10,7 +10,7 @@ from harness.errors import TaskError
 from harness.ports import Model, ProviderSettings
 from harness.registry import AGENTS, TOOLS, find
 from harness.resolving import SCRIPTED
-from harness.schema.candidate import ModelSettings
+from harness.schema.candidate import Api, ModelSettings
 from harness.schema.plan import Plan
 from harness.schema.task import Task
 from harness.task import read_task, resolve_env
@@ -67,7 +67,7 @@ async def open_worker(
     }
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(open_provider(provider_settings))
-        base_url = await _serve_players(plan, stack)
+        players_url = await _serve_players(plan, stack)
         yield LocalWorker(
             plan=plan,
             tasks=tasks,
@@ -75,7 +75,7 @@ async def open_worker(
             verifier=SharedVerifier(),
             shop=Shop(
                 agents=lambda name: find("agent", name, AGENTS),
-                models=_model_factory(base_url, environ),
+                models=_model_factory(players_url, environ),
                 tools=lambda names: tuple(find("tool", name, TOOLS)() for name in names),
                 retry_delay=retry_delay_s,
                 environ=environ,
@@ -85,23 +85,26 @@ async def open_worker(
         )
 
 
-async def _serve_players(plan: Plan, stack: AsyncExitStack) -> str | None:
+async def _serve_players(plan: Plan, stack: AsyncExitStack) -> Callable[[Api], str] | None:
+    """Serve the scripted players on loopback if the plan has one; return their address by protocol."""
     if not any(candidate.model and candidate.model.provider == SCRIPTED for candidate in plan.candidates):
         return None
     from harness.testing.model_server import ModelServer
     from harness.testing.players import bundled_players
 
     server = await stack.enter_async_context(ModelServer(players=bundled_players()))
-    return server.base_url
+    return server.base_url_for
 
 
-def _model_factory(players_url: str | None, environ: Mapping[str, str]) -> Callable[[ModelSettings, str], Model]:
+def _model_factory(
+    players_url: Callable[[Api], str] | None, environ: Mapping[str, str]
+) -> Callable[[ModelSettings, str], Model]:
     from harness.model import build_model
 
     def build(settings: ModelSettings, cache_key: str) -> Model:
-        key = key_of(settings, environ)
-        if settings.provider == SCRIPTED:
-            settings, key = settings.model_copy(update={"base_url": players_url}), "scripted"
-        return build_model(settings, api_key=key, cache_key=cache_key)
+        if settings.provider == SCRIPTED and players_url is not None:
+            served = settings.model_copy(update={"base_url": players_url(settings.api)})
+            return build_model(served, api_key=SCRIPTED, cache_key=cache_key)
+        return build_model(settings, api_key=key_of(settings, environ), cache_key=cache_key)
 
     return build

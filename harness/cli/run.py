@@ -49,6 +49,7 @@ def run_command(request: RunRequest, options: RunOptions) -> int:
     resolved = resolve(request, os.environ, created_at=now())
     for remark in resolved.remarks:
         print(f"note: {remark}", file=sys.stderr)
+    _check_money(resolved.plan, options)
     folder = options.folder or run_folder(resolved.plan)
     if options.again:
         folder = _first_unfinished(folder)
@@ -70,6 +71,7 @@ def resume_command(folder: Path, options: RunOptions) -> int:
     if plan is None:
         raise StoreError(f"{folder} is not the folder of a run: it has no plan.json.")
     _check_keys(plan, os.environ)
+    _check_money(plan, options)
     _require_engine()
     with RunStore.open(folder, secrets=_secrets(plan)) as store:
         return _run(plan, store, options)
@@ -86,6 +88,17 @@ def _check_keys(plan: Plan, environ: Mapping[str, str]) -> None:
         key = candidate.model.key_env if candidate.model else None
         if key and not environ.get(key):
             raise SettingsError(f"{candidate.name} needs {key}, which is not set.")
+
+
+def _check_money(plan: Plan, options: RunOptions) -> None:
+    """Refuse a money limit that could not be kept."""
+    limited = plan.settings.limits.cost_usd is not None or options.max_cost_usd is not None
+    unpriced = [c.name for c in plan.candidates if c.model is not None and not c.model.priced]
+    if limited and unpriced:
+        raise SettingsError(
+            f"A money limit cannot be kept for {', '.join(unpriced)}, whose price is unknown.",
+            hint="Give its price with ,price=IN:OUT (USD per million tokens), or leave the limit out.",
+        )
 
 
 def _secrets(plan: Plan) -> tuple[str, ...]:
