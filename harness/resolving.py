@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from harness.data import data_folder
 from harness.errors import SettingsError, TaskError, UnknownNameError
 from harness.planning import default_run_name, make_plan
 from harness.provenance import provenance
@@ -49,11 +50,11 @@ class Resolved:
 
 def resolve(request: RunRequest, environ: Mapping[str, str], *, created_at: str) -> Resolved:
     """Read tasks and candidates and freeze the plan; raises the first reason why it cannot be run."""
-    from harness.model.pricing import prices_version
+    from harness.model import prices_version
 
     remarks: list[str] = []
     candidates = _candidates(request, environ, remarks)
-    tasks = find_tasks(request.paths)
+    tasks = find_tasks(tuple(with_bundled(path) for path in request.paths))
     for task in tasks:
         remarks.extend(f"{task.name}: {warning}" for warning in task.warnings)
         check_runnable(task, candidates, environ, request.settings)
@@ -68,6 +69,15 @@ def resolve(request: RunRequest, environ: Mapping[str, str], *, created_at: str)
         created_at=created_at,
     )
     return Resolved(plan=plan, remarks=tuple(remarks))
+
+
+def with_bundled(path: Path) -> Path:
+    """Return the bundled suite or task of this name where the path itself is not there (``demo``, ``tasks/demo``)."""
+    if path.exists() or path.is_absolute() or ".." in path.parts:
+        return path
+    parts = path.parts[1:] if path.parts[:1] == ("tasks",) else path.parts
+    bundled = data_folder("tasks").joinpath(*parts)
+    return bundled if parts and bundled.is_dir() else path
 
 
 def run_folder(plan: Plan, parent: Path = Path("runs")) -> Path:
@@ -123,7 +133,7 @@ def _candidates(request: RunRequest, environ: Mapping[str, str], remarks: list[s
 
 
 def _model(text: str, environ: Mapping[str, str], remarks: list[str]) -> ModelSettings:
-    from harness.model.profiles import check_model, parse_model
+    from harness.model import check_model, parse_model
 
     if text.partition("/")[0] == SCRIPTED:
         return _scripted(text)

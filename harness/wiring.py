@@ -53,7 +53,7 @@ async def open_worker(
     on_line: Callable[[str], None],
 ) -> AsyncIterator[LocalWorker]:
     """Make everything that the plan's trials need, and let go of it at the end."""
-    from harness.model.retry import retry_delay_s
+    from harness.model import retry_delay_s
     from harness.sandbox.docker import open_provider
     from harness.verifier import SharedVerifier
 

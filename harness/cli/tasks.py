@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import EXIT_OK, EXIT_USAGE
+from harness.resolving import with_bundled
 from harness.schema.task import Task
 from harness.task import find_tasks, read_task, unsupported
 
 
 def list_command(paths: Sequence[Path], *, as_json: bool) -> int:
     """Print one line per task."""
-    tasks = find_tasks(paths)
+    tasks = find_tasks([with_bundled(path) for path in paths])
     if as_json:
         print(json.dumps([_brief(task) for task in tasks]))
         return EXIT_OK
@@ -39,7 +40,7 @@ def list_command(paths: Sequence[Path], *, as_json: bool) -> int:
 
 def show_command(path: Path, *, as_json: bool) -> int:
     """Print a task as the harness reads it."""
-    task = read_task(path)
+    task = read_task(with_bundled(path))
     if as_json:
         print(task.model_dump_json(indent=2))
         return EXIT_OK
@@ -69,7 +70,11 @@ def check_command(paths: Sequence[Path], *, as_json: bool) -> int:
     """Print what is wrong with task folders; exit code 2 if anything is an error."""
     from harness.task.check import check_task
 
-    found = [(folder, finding) for folder in _folders(paths) for finding in check_task(folder)]
+    found = [
+        (folder, finding)
+        for folder in _folders([with_bundled(path) for path in paths])
+        for finding in check_task(folder)
+    ]
     if as_json:
         print(
             json.dumps(

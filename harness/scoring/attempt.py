@@ -6,11 +6,10 @@ with the error that says what broke, and the limit if one had been reached befor
 
 from __future__ import annotations
 
-from harness.scoring.rewards import headline, passed
-
 from harness.journal import AttemptSummary
 from harness.schema.event import ErrorRecord
 from harness.schema.result import AttemptResult, EndState
+from harness.scoring.rewards import headline, passed
 
 _UNEXPLAINED = ErrorRecord(
     type="AttemptIncomplete",
