@@ -72,7 +72,7 @@ def resolve(request: RunRequest, environ: Mapping[str, str], *, created_at: str)
 
 
 def with_bundled(path: Path) -> Path:
-    """Return the bundled suite or task of this name where the path itself is not there (``demo``, ``tasks/demo``)."""
+    """Return the bundled suite or task of this name (``demo``, ``tasks/demo``) where the path is not there."""
     if path.exists() or path.is_absolute() or ".." in path.parts:
         return path
     parts = path.parts[1:] if path.parts[:1] == ("tasks",) else path.parts
