@@ -180,7 +180,7 @@ def fault_of(error: Exception) -> Fault:
     if isinstance(response, httpx2.Response):
         body = response.text if response.is_stream_consumed else ""
         return fault_of_status(response.status_code, response.headers, body)
-    cause = error.__cause__ if isinstance(error.__cause__, httpx2.HTTPError) else error
+    cause = error.__cause__ or error
     words = str(cause).strip() or type(cause).__name__
     match cause:
         case httpx2.ConnectTimeout():
