@@ -67,10 +67,12 @@ def dotted(path: KeyPath) -> str:
 
 
 def _problems(errors: list[ErrorDetails], lines: dict[KeyPath, int]) -> list[str]:
-    """One sentence per key; the errors of a union's members are said together."""
+    """One sentence per key, the innermost of them only; the errors of a union's members are said together."""
     grouped: dict[KeyPath, list[ErrorDetails]] = {}
     for error in errors:
         grouped.setdefault(_key_of(error, lines), []).append(error)
+    for outer in [path[:end] for path in grouped for end in range(len(path))]:
+        grouped.pop(outer, None)
     return [
         f"task.toml:{_line(path, lines)}: {dotted(path) or 'the file'}: {_sentence(path, group)}"
         for path, group in grouped.items()
