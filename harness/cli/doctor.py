@@ -34,7 +34,7 @@ def doctor_command(*, fix: bool, for_tests: bool, as_json: bool) -> int:
         print(json.dumps({"ok": ready, "checks": [asdict(check) for check in checks]}, ensure_ascii=False))
     else:
         _print(checks, brief=fix and ready)
-    if trouble is not None and not ready:
+    if trouble is not None and trouble.message not in {check.found for check in checks}:
         _tell(trouble)
     return EXIT_OK if ready else EXIT_USAGE
 
@@ -67,7 +67,7 @@ def _print(checks: Sequence[Check], *, brief: bool) -> None:
         console.print(_line(check))
         if not check.ok and check.fix_hint:
             console.print(Text(f"     {check.fix_hint}"))
-            if check.fixable and not brief:
+            if check.fixable and not brief and "doctor --fix" not in check.fix_hint:
                 console.print(Text("     harness doctor --fix does this."))
 
 

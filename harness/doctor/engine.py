@@ -121,12 +121,16 @@ def dockerd_path() -> str | None:
 
 
 def process_of(pid_file: Path, program: str) -> int | None:
-    """Return the process that ``pid_file`` names if it lives and is ``program``, else ``None``."""
+    """Return the process that ``pid_file`` names if it lives and is ``program``, else ``None``.
+
+    A process that ended but was never collected by its parent, as happens in containers, is not alive.
+    """
     try:
         pid = int(pid_file.read_text())
-        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == program else None
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except (OSError, ValueError):
         return None
+    return pid if name == program and rest.split()[0] not in {"Z", "X"} else None
 
 
 def _context(environ: Mapping[str, str]) -> Endpoint | None:

@@ -69,6 +69,11 @@ def have_engine(say: Say) -> Engine:
     if engine.state == "starting":
         say("Waiting for the Docker Engine, which is starting already…")
         engine = _wait(lambda: process_of(PID_FILE, "dockerd") is not None, say)
+    if engine.state == "starting":
+        raise DaemonError(
+            f"The Docker Engine (process {process_of(PID_FILE, 'dockerd')}) did not answer in {_START_TIMEOUT_S} s.",
+            hint="Its log says what it waits for: journalctl -u docker, /var/log/docker.log or harness-dockerd.log.",
+        )
     if engine.state == "ready":
         return engine
     if engine.state != "stopped" or not may_install():
