@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,12 @@ import anyio
 
 from harness.errors import ImageError
 from harness.sandbox.docker.apt_sources import AptSettings, read_apt_settings
-from harness.sandbox.docker.bootstrap import DISTRIBUTIONS, bootstrap_tree
+from harness.sandbox.docker.bootstrap import DISTRIBUTIONS, bootstrap_tree, find_mirror
 from harness.sandbox.docker.builds import BuildOrder, engine_client, image_id, run_build, tar_of
 from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, follow
 from harness.sandbox.docker.once import cache_folder, machine_lock
-from harness.sandbox.docker.recipes import LoadedRecipe, Recipe, find_recipe, load_recipes
+from harness.sandbox.docker.recipes import Bootstrap, LoadedRecipe, Recipe, find_recipe, load_recipes
+from harness.sandbox.docker.unreachable import Unreachable
 from harness.sandbox.host_trust import HostSettings, discover_host_settings
 from harness.schema.sandbox import BaseSubstitution
 
@@ -66,8 +67,9 @@ async def ensure_base(
             apt=await anyio.to_thread.run_sync(read_apt_settings),
             say=lambda line: on_line(f"base image for {reference}: {line}") if on_line else None,
         )
-        used = await maker.ensure(match.found)
-    return BaseSubstitution(asked=reference, used=used, reason=reason, differs=match.differs)
+        used, differs = await maker.ensure(match.found)
+    told = "; ".join(filter(None, (differs, match.differs)))
+    return BaseSubstitution(asked=reference, used=used, reason=reason, differs=told)
 
 
 class _Maker:
@@ -80,39 +82,53 @@ class _Maker:
         self._settings = settings
         self._apt = apt
         self._say = say
+        self._unreachable = Unreachable()
 
-    async def ensure(self, found: LoadedRecipe) -> str:
-        """Return the recipe's local tag, building the image if it is not there."""
-        tag = f"harness-base/{found.recipe.tag}-{self._digest(found)[:10]}"
+    async def ensure(self, found: LoadedRecipe) -> tuple[str, str]:
+        """Return the recipe's local tag, building the image if it is not there, and what of it differs."""
+        recipe = found.recipe
+        if recipe.derived_from:
+            parent, differs = await self.ensure(_recipe(recipe.derived_from))
+            tag = self._tag(found, parent)
+            await self._once(tag, lambda: self._derive(found, tag, parent))
+            return tag, differs
+        tag = self._tag(found, "")
+        if recipe.bootstrap and recipe.bootstrap.otherwise and not await self._can_be_made(tag, recipe.bootstrap):
+            other, differs = await self.ensure(_recipe(recipe.bootstrap.otherwise))
+            return other, "; ".join(filter(None, (recipe.bootstrap.otherwise_differs, differs)))
+        await self._once(tag, lambda: self._bootstrap(found, tag))
+        return tag, ""
+
+    async def _once(self, tag: str, build: Callable[[], Awaitable[None]]) -> None:
         if await image_id(self._engine, tag):
-            return tag
+            return
         async with machine_lock(tag, on_wait=lambda: self._say("waiting for another process that builds it")):
-            if await image_id(self._engine, tag):
-                return tag
-            base = (
-                None if found.recipe.derived_from is None else await self.ensure(_recipe(found.recipe.derived_from))
-            )
-            self._say(f"building {tag} from distribution packages, about {found.recipe.about_s} s")
-            if base is None:
-                await self._bootstrap(found, tag)
-            else:
-                await self._derive(found, tag, base)
-        return tag
+            if not await image_id(self._engine, tag):
+                await build()
 
-    def _digest(self, found: LoadedRecipe) -> str:
-        parent = found.recipe.derived_from
-        parts = [
-            _FORMAT,
-            found.digest,
-            self._digest(_recipe(parent)) if parent else "",
-            repr(self._apt),
-            *(f"{name}:{hashlib.sha256(pem).hexdigest()}" for name, pem in self._settings.certificates.items()),
-        ]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    async def _can_be_made(self, tag: str, bootstrap: Bootstrap) -> bool:
+        """Say whether a distribution's image is here already, or a mirror of it answers."""
+        if await image_id(self._engine, tag):
+            return True
+        try:
+            await self._mirror(bootstrap)
+        except ImageError:
+            return False
+        return True
+
+    async def _mirror(self, bootstrap: Bootstrap) -> str:
+        distribution = DISTRIBUTIONS[bootstrap.distribution]
+        return await find_mirror(bootstrap.suite, distribution, self._apt, self._unreachable)
+
+    def _tag(self, found: LoadedRecipe, parent: str) -> str:
+        trusted = (hashlib.sha256(pem).hexdigest() for pem in self._settings.certificates.values())
+        parts = [_FORMAT, found.digest, parent, repr(self._apt), *sorted(trusted)]
+        return f"harness-base/{found.recipe.tag}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:10]}"
 
     async def _bootstrap(self, found: LoadedRecipe, tag: str) -> None:
         recipe = found.recipe
         assert recipe.bootstrap is not None
+        self._announce(found, tag)
         folder = cache_folder() / "trees"
         folder.mkdir(exist_ok=True)
         # The name is fixed and we hold its lock, so that a tree here was left by a process that died.
@@ -122,6 +138,7 @@ class _Maker:
                 recipe.bootstrap.suite,
                 DISTRIBUTIONS[recipe.bootstrap.distribution],
                 tree,
+                mirror=await self._mirror(recipe.bootstrap),
                 apt=self._apt,
                 certificates=self._settings.certificates,
                 on_line=self._say,
@@ -149,10 +166,14 @@ class _Maker:
             tar.kill()
             tar.wait()
 
+    def _announce(self, found: LoadedRecipe, tag: str) -> None:
+        self._say(f"building {tag} from distribution packages, about {found.recipe.about_s} s")
+
     async def _derive(self, found: LoadedRecipe, tag: str, base: str) -> None:
+        self._announce(found, tag)
         files = {"Dockerfile": _derived_dockerfile(found, base, self._settings.index).encode()}
         if found.recipe.setup:
-            files["setup.sh"] = (found.folder / found.recipe.setup).read_bytes()
+            files["setup.sh"] = found.script
         order = BuildOrder(
             tag=tag,
             what=f"base image {tag}",
@@ -210,6 +231,7 @@ def _derived_lines(recipe: Recipe, base: str, build_args: Iterable[str]) -> Iter
     yield f"FROM {base}"
     yield from (f"ENV {name}={value}" for name, value in recipe.env.items())
     yield from (f"ARG {name}" for name in ("DEBIAN_FRONTEND=noninteractive", *build_args))
+    yield from (f"ARG {name}={json.dumps(value)}" for name, value in recipe.setup_env.items())
     steps = []
     if recipe.packages:
         steps.append("apt-get update -qq")

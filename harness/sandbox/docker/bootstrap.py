@@ -22,6 +22,7 @@ from anyio.streams.text import TextReceiveStream
 
 from harness.errors import ImageError
 from harness.sandbox.docker.apt_sources import AptSettings
+from harness.sandbox.docker.unreachable import Unreachable
 
 _PROBE_S = 8
 _LOG_LINES = 60
@@ -29,7 +30,10 @@ _LOG_LINES = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """What differs between distributions. ``security`` is a mirror, or empty where it is the main one."""
+    """What differs between distributions.
+
+    ``security`` is a mirror, or empty where it is the main one; ``script`` what debootstrap's newer suites run.
+    """
 
     name: str
     mirror: str
@@ -37,6 +41,7 @@ class Distribution:
     keyring: Path
     keyring_package: str
     components: tuple[str, ...]
+    script: str
 
 
 DISTRIBUTIONS = {
@@ -47,6 +52,7 @@ DISTRIBUTIONS = {
         keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
         keyring_package="debian-archive-keyring",
         components=("main",),
+        script="sid",
     ),
     "ubuntu": Distribution(
         name="ubuntu",
@@ -55,6 +61,7 @@ DISTRIBUTIONS = {
         keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
         keyring_package="ubuntu-keyring",
         components=("main", "universe", "restricted", "multiverse"),
+        script="gutsy",
     ),
 }
 
@@ -86,18 +93,19 @@ async def bootstrap_tree(
     distribution: Distribution,
     tree: Path,
     *,
+    mirror: str,
     apt: AptSettings,
     certificates: Mapping[str, bytes],
     on_line: Callable[[str], None],
 ) -> None:
     """Fill ``tree`` with a minimal system. Raises ``ImageError`` with the end of debootstrap's log."""
     await _have_debootstrap(distribution, on_line)
-    mirror = await find_mirror(suite, distribution, apt)
     _prepare(tree)
     include = ["--include=ca-certificates"] if mirror.startswith("https:") or certificates else []
     # A mount namespace of its own: what debootstrap mounts is gone with it, even after `kill -9`.
     command = ["unshare", "--mount", "debootstrap", "--variant=minbase", "--force-check-gpg"]
     command += [f"--keyring={distribution.keyring}", "--components=main", *include, suite, str(tree), mirror]
+    command += _script(suite, distribution)
     await _run_debootstrap(command, suite, on_line)
     sources = _sources(suite, distribution, mirror, apt)
 
@@ -109,14 +117,19 @@ async def bootstrap_tree(
     await anyio.to_thread.run_sync(finish)
 
 
-async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings) -> str:
-    """Return the first mirror that has the suite: the host's own for it, the host's others, the public one."""
+async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings, unreachable: Unreachable) -> str:
+    """Return the first mirror that has the suite: the host's own for it, the host's others, the public one.
+
+    Raises ``ImageError`` when none answers.
+    """
     candidates = [*apt.mirrors_for(suite), *apt.mirrors_like(distribution.mirror), distribution.mirror]
     refusals: list[str] = []
     for mirror in dict.fromkeys(candidates):
-        refusal = await anyio.to_thread.run_sync(_probe, f"{mirror}/dists/{suite}/Release", abandon_on_cancel=True)
-        if refusal is None:
+        url = f"{mirror}/dists/{suite}/Release"
+        refusal = unreachable.why(url) or await anyio.to_thread.run_sync(_probe, url, abandon_on_cancel=True)
+        if not refusal:
             return mirror
+        unreachable.remember(url, refusal)
         refusals.append(f"{mirror}: {refusal}")
     raise ImageError(
         f"No mirror of {distribution.name} {suite} answers, so no base image can be built from its packages.",
@@ -125,13 +138,20 @@ async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings) 
     )
 
 
-def _probe(url: str) -> str | None:
+def _script(suite: str, distribution: Distribution) -> list[str]:
+    """Return debootstrap's script to use for a suite that is newer than the installed debootstrap."""
+    folder = Path("/usr/share/debootstrap/scripts")
+    return [] if (folder / suite).exists() else [str(folder / distribution.script)]
+
+
+def _probe(url: str) -> str:
+    """Return why a file of a mirror cannot be had; an empty text when it can."""
     request = urllib.request.Request(url, method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=_PROBE_S):
-            return None
+            return ""
     except (OSError, ValueError) as error:  # URLError, HTTPError and time-outs are OSErrors
-        return str(error)
+        return str(error) or type(error).__name__
 
 
 async def _have_debootstrap(distribution: Distribution, on_line: Callable[[str], None]) -> None:

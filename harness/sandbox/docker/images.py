@@ -27,6 +27,7 @@ from harness.sandbox.docker.once import SingleFlight, machine_lock
 from harness.sandbox.docker.recipes import find_recipe, load_recipes
 from harness.sandbox.docker.registry import PullError, Registries
 from harness.sandbox.docker.trust_image import TrustImages
+from harness.sandbox.docker.unreachable import Unreachable
 from harness.sandbox.host_trust import HostSettings, discover_host_settings
 from harness.schema.sandbox import BaseSubstitution, ImageFacts
 from harness.schema.task import EnvironmentSpec
@@ -68,7 +69,7 @@ class ImageStore:
         self._engine = client
         self._settings = settings or ProviderSettings()
         self._host = discover_host_settings(self._settings.host_settings) if host is None else host
-        self._registries = registries or Registries(client)
+        self._registries = registries or Registries(client, Unreachable())
         self._trust = TrustImages(client, self._host)
         self._flights: SingleFlight[PreparedImage] = SingleFlight()
         self._slots = anyio.Semaphore(max(1, self._settings.build_jobs))

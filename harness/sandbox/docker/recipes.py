@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from harness.data import data_folder
 from harness.errors import SettingsError
@@ -21,7 +21,10 @@ from harness.schema.base import Record
 
 
 class Bootstrap(Record):
-    """A base that is made from a distribution's packages. ``otherwise`` names the recipe to use where it cannot."""
+    """A base made from a distribution's packages.
+
+    ``otherwise`` names the recipe to use where no mirror of the distribution answers.
+    """
 
     distribution: str
     suite: str
@@ -40,8 +43,8 @@ class Answer(Record):
 class Recipe(Record):
     """How to make one base image: bootstrapped, or derived from another recipe's image.
 
-    ``packages`` come from the distribution; ``setup`` is a script beside the recipe, run as root after them.
-    ``differs`` holds for every answer.
+    ``packages`` come from the distribution; ``setup`` is a script of ``sandboxes/setup``, run as root after them
+    with ``setup_env``. ``env`` and ``cmd`` are the image's. ``differs`` holds for every answer.
     """
 
     tag: str
@@ -49,7 +52,7 @@ class Recipe(Record):
     derived_from: str | None = None
     packages: tuple[str, ...] = ()
     setup: str | None = None
-    only_files: tuple[str, ...] = ()
+    setup_env: dict[str, str] = Field(default_factory=dict)
     env: dict[str, str] = Field(default_factory=dict)
     cmd: tuple[str, ...] = ("bash",)
     about_s: int = 30
@@ -59,11 +62,11 @@ class Recipe(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedRecipe:
-    """A recipe with the folder that it came from. ``digest`` covers every file of the folder."""
+    """A recipe with its setup script's text. ``digest`` covers both."""
 
     name: str
-    folder: Path
     recipe: Recipe
+    script: bytes
     digest: str
 
 
@@ -84,13 +87,13 @@ def load_recipes(folder: Path | None = None) -> dict[str, LoadedRecipe]:
 
 def _load(path: Path) -> LoadedRecipe:
     try:
-        recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        text = path.read_bytes()
+        recipe = Recipe.model_validate(tomllib.loads(text.decode()))
+        script = (path.parent.parent / "setup" / recipe.setup).read_bytes() if recipe.setup else b""
+    except (ValueError, OSError) as error:  # TOML, pydantic and Unicode errors are ValueErrors
         raise SettingsError(f"{path} is not a recipe: {error}", hint="See sandboxes/README.md.") from error
-    digest = hashlib.sha256()
-    for file in sorted(path.parent.iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return LoadedRecipe(name=path.parent.name, folder=path.parent, recipe=recipe, digest=digest.hexdigest())
+    digest = hashlib.sha256(text + b"\0" + script).hexdigest()
+    return LoadedRecipe(name=path.parent.name, recipe=recipe, script=script, digest=digest)
 
 
 def find_recipe(reference: str, recipes: dict[str, LoadedRecipe]) -> Match | None:

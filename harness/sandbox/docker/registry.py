@@ -1,17 +1,13 @@
 """Pull images, and remember for a while which registries do not answer.
 
-Owns the time limits of a pull and the sentence of its failure. A machine without a registry is ordinary: only the
-first pull waits for it, later ones (also of other processes, for an hour) are told at once.
+Owns the time limits of a pull and the sentence of its failure. A machine without a registry is ordinary: only
+the first pull waits for it, later ones (also of other processes, for an hour) are told at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,15 +15,14 @@ from docker import auth
 from docker.errors import DockerException
 
 from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, StreamItem, follow
-from harness.sandbox.docker.once import cache_folder
 from harness.sandbox.docker.reference import ImageReference, parse_reference
+from harness.sandbox.docker.unreachable import Unreachable
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 _ANSWER_S = 10.0
 _STALL_S = 120.0
-_REMEMBER_S = 3600.0
 _UNREACHABLE = (
     "no such host",
     "dial tcp",
@@ -48,16 +43,16 @@ class PullError(Exception):
 
 
 class Registries:
-    """Pulls through one engine. ``memory`` is the file that remembers registries that do not answer."""
+    """Pulls through one engine."""
 
-    def __init__(self, engine: APIClient, *, memory: Path | None = None) -> None:
+    def __init__(self, engine: APIClient, unreachable: Unreachable) -> None:
         self._engine = engine
-        self._memory = memory or cache_folder() / "registries.json"
+        self._unreachable = unreachable
 
     async def pull(self, image: str, *, timeout_s: float, on_line: Callable[[str], None]) -> None:
         """Pull an image. Raises ``PullError`` when the registry does not answer soon, refuses, or stalls."""
         reference = parse_reference(image)
-        if why := self._remembered(reference.registry):
+        if why := self._unreachable.why(reference.registry):
             raise PullError(why)
         on_line(f"pulling {image}")
         try:
@@ -78,30 +73,14 @@ class Registries:
         except EngineRefusalError as error:
             sentence = " ".join(str(error).split())
             if any(sign in sentence.lower() for sign in _UNREACHABLE):
-                self._remember(reference.registry, f"{reference.registry} cannot be reached: {sentence}")
+                self._unreachable.remember(
+                    reference.registry, f"{reference.registry} cannot be reached: {sentence}"
+                )
             raise PullError(sentence) from error
         except TimeoutError as error:
             why = f"{reference.registry} did not answer within {_ANSWER_S:g} s"
-            self._remember(reference.registry, why)
+            self._unreachable.remember(reference.registry, why)
             raise PullError(why) from error
-
-    def _remembered(self, registry: str) -> str | None:
-        until, why = self._load().get(registry, (0.0, ""))
-        return why if 0 < until - time.time() <= _REMEMBER_S else None
-
-    def _remember(self, registry: str, why: str) -> None:
-        known = {**self._load(), registry: (time.time() + _REMEMBER_S, why)}
-        fresh = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):  # forgetting costs time, nothing else
-            fresh.write_text(json.dumps(known))
-            fresh.replace(self._memory)
-
-    def _load(self) -> dict[str, tuple[float, str]]:
-        try:
-            data = json.loads(self._memory.read_text())
-            return {str(name): (float(until), str(why)) for name, (until, why) in data.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
 
 
 def _auth_name(registry: str) -> str:
