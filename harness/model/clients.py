@@ -7,7 +7,7 @@ own type definitions (two seconds for a history of 5 MB). Answers come out as by
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 30.0
 ANTHROPIC_VERSION = "2026-10-21"
+_PLACEHOLDER = "unused"  # given where a package would otherwise look for a key in the environment
 
 
 class Answer(Protocol):
@@ -68,6 +69,11 @@ class Access:
         return httpx2.Timeout(self.idle_timeout_s, connect=min(CONNECT_TIMEOUT_S, self.idle_timeout_s))
 
     @property
+    def bearer(self) -> str | None:
+        """The value of the ``Authorization`` header."""
+        return f"Bearer {self.api_key}" if self.api_key else None
+
+    @property
     def local(self) -> bool:
         """Whether the server is on this machine, so that no proxy can be meant for it."""
         host = urlsplit(self.base_url).hostname or ""
@@ -77,21 +83,37 @@ class Access:
             return host == "localhost" or host.endswith(".localhost")
 
 
-def _ambient_names(variable: str) -> list[str]:
-    """Return the header names that a client would take from this variable."""
-    lines = os.environ.get(variable, "").split("\n")
-    return [line.split(":", 1)[0].strip() for line in lines if ":" in line]
+class _OwnHeaders(httpx2.Auth):
+    """Decides a request's headers at the last moment before it leaves.
+
+    So neither a variable of the operator's shell can add or change one, nor a package write the key into
+    its debug log: the packages never see the key.
+    """
+
+    def __init__(self, settings: ModelSettings, own: Mapping[str, str | None], ambient: str) -> None:
+        names = [line.partition(":")[0].strip() for line in os.environ.get(ambient, "").split("\n") if ":" in line]
+        fixed = {"content-type": "application/json", "accept": "application/json"}
+        wanted: dict[str, str | None] = dict.fromkeys((name.lower() for name in names), None)
+        wanted |= {**fixed, **own} | {name.lower(): value for name, value in settings.headers.items()}
+        self._removed = [name for name, value in wanted.items() if value is None]
+        self._set = {name: value for name, value in wanted.items() if value is not None}
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Set and remove headers, then send."""
+        for name in self._removed:
+            request.headers.pop(name, None)
+        request.headers.update(self._set)
+        yield request
 
 
-def _headers(
-    settings: ModelSettings, own: Mapping[str, object], ambient: list[str], nothing: object
-) -> dict[str, str]:
-    """Return the headers of every request: ambient ones removed, then ours, then the candidate's."""
-    layers: dict[str, object] = dict.fromkeys((name.lower() for name in ambient), nothing)
-    layers |= {"content-type": "application/json", "accept": "application/json"}
-    layers |= {name.lower(): value for name, value in own.items()}
-    layers |= {name.lower(): value for name, value in settings.headers.items()}
-    return layers  # type: ignore[return-value]  # both clients take their Omit among the values
+def _http_client(headers: _OwnHeaders, access: Access) -> httpx2.AsyncClient:
+    """Return a transport that follows no redirects and uses the host's proxies, but none to this machine.
+
+    One for both packages: of their own, one follows redirects with the whole request, and one goes through
+    the proxies of the environment even when told not to.
+    """
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+    return httpx2.AsyncClient(auth=headers, timeout=access.timeout, limits=limits, trust_env=not access.local)
 
 
 class OpenAIClient:
@@ -101,32 +123,25 @@ class OpenAIClient:
         import openai
 
         self.errors: tuple[type[Exception], ...] = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError)
-        self._settings = settings
+        self._api = settings.api
+        own = {"authorization": access.bearer, "openai-organization": None, "openai-project": None}
+        headers = _OwnHeaders(settings, own, "OPENAI_CUSTOM_HEADERS")
         self._sdk: AsyncOpenAI = openai.AsyncOpenAI(
-            api_key=access.api_key or "unused",
-            admin_api_key="unused",
+            api_key=_PLACEHOLDER,
+            admin_api_key=_PLACEHOLDER,
             base_url=access.base_url,
             max_retries=0,
             timeout=access.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if access.local else None,
+            http_client=_http_client(headers, access),
         )
-        nothing = openai.Omit()
-        own = {
-            "authorization": f"Bearer {access.api_key}" if access.api_key else nothing,
-            "openai-organization": nothing,
-            "openai-project": nothing,
-        }
-        self._headers = _headers(settings, own, _ambient_names("OPENAI_CUSTOM_HEADERS"), nothing)
 
     def send(self, body: Object) -> AbstractAsyncContextManager[Answer]:
         """Post to ``responses`` or ``chat/completions``."""
         name = as_text(body.get("model"))
-        if self._settings.api == "openai-responses":
-            return self._sdk.responses.with_streaming_response.create(
-                model=name, stream=True, extra_body=body, extra_headers=self._headers
-            )
+        if self._api == "openai-responses":
+            return self._sdk.responses.with_streaming_response.create(model=name, stream=True, extra_body=body)
         return self._sdk.chat.completions.with_streaming_response.create(
-            model=name, messages=[], stream=True, extra_body=body, extra_headers=self._headers
+            model=name, messages=[], stream=True, extra_body=body
         )
 
     async def close(self) -> None:
@@ -141,32 +156,26 @@ class AnthropicClient:
         import anthropic
 
         self.errors: tuple[type[Exception], ...] = (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError)
+        bearer = read_options(MessagesOptions, settings).key_header == "authorization"
+        own = {
+            "authorization": access.bearer if bearer else None,
+            "x-api-key": None if bearer else access.api_key,
+            "anthropic-version": ANTHROPIC_VERSION,
+        }
+        headers = _OwnHeaders(settings, own, "ANTHROPIC_CUSTOM_HEADERS")
         self._sdk: AsyncAnthropic = anthropic.AsyncAnthropic(
-            api_key=access.api_key or "unused",
+            api_key=_PLACEHOLDER,
             base_url=access.base_url,
             max_retries=0,
             timeout=access.timeout,
             open_telemetry=False,
-            http_client=anthropic.DefaultAsyncHttpxClient(trust_env=False) if access.local else None,
+            http_client=_http_client(headers, access),
         )
-        nothing = anthropic.omit
-        bearer = read_options(MessagesOptions, settings).key_header == "authorization"
-        own = {
-            "authorization": f"Bearer {access.api_key}" if access.api_key and bearer else nothing,
-            "x-api-key": access.api_key if access.api_key and not bearer else nothing,
-            "anthropic-version": ANTHROPIC_VERSION,
-        }
-        self._headers = _headers(settings, own, _ambient_names("ANTHROPIC_CUSTOM_HEADERS"), nothing)
 
     def send(self, body: Object) -> AbstractAsyncContextManager[Answer]:
         """Post to ``v1/messages``."""
         return self._sdk.messages.with_streaming_response.create(
-            model=as_text(body.get("model")),
-            max_tokens=1,
-            messages=[],
-            stream=True,
-            extra_body=body,
-            extra_headers=self._headers,
+            model=as_text(body.get("model")), max_tokens=1, messages=[], stream=True, extra_body=body
         )
 
     async def close(self) -> None:

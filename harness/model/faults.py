@@ -95,7 +95,7 @@ def model_error(fault: Fault, *, who: str, key_name: str | None) -> ModelError:
     said = " ".join(filter(None, (said, f"({fault.code})" if fault.code else "")))
     return kind(
         f"{who} failed{f' with {said}' if said else ''}: {_short(fault.message, _MESSAGE_LIMIT)}",
-        hint=_hint(kind, key_name),
+        hint=_hint(kind, key_name, fault.status),
         detail=_short(fault.body, _DETAIL_LIMIT),
         status=fault.status,
         retry_after_s=fault.retry_after_s if kind is ModelUnavailableError else None,
@@ -118,7 +118,9 @@ def _kind(fault: Fault) -> type[ModelError]:
     return ModelRequestError
 
 
-def _hint(kind: type[ModelError], key_name: str | None) -> str:
+def _hint(kind: type[ModelError], key_name: str | None, status: int | None) -> str:
+    if status is not None and 300 <= status < 400:
+        return "The server redirects elsewhere, which is not followed. Check the base URL."
     if kind is ModelAccessError:
         key = f"the key in {key_name}, " if key_name else ""
         return f"Check {key}the model's name and the base URL."
