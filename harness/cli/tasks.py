@@ -22,7 +22,8 @@ def list_command(paths: Sequence[Path], *, as_json: bool) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("task", "agent s", "tests s", "category", "digest", "remark", box=SIMPLE_HEAD)
+    table = Table("task", "agent s", "tests s", "category", "remark", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
     for task in tasks:
         brief = _brief(task)
         limit = "no limit" if task.agent.timeout_s is None else f"{task.agent.timeout_s:g}"
@@ -31,7 +32,6 @@ def list_command(paths: Sequence[Path], *, as_json: bool) -> int:
             limit,
             f"{task.verifier.timeout_s:g}",
             str(brief["category"] or ""),
-            task.digest[:12],
             str(brief["unsupported"] or ""),
         )
     Console().print(table)
