@@ -116,8 +116,8 @@ def _settings(
     base_url = _base_url(provider, name, profile, given.plain.get("base_url"), environ)
     price, priced = _price(given.plain.get("price"))
     known = known_model(provider, name)
-    if priced and price is None and known is None and base_url != profile.base_url:
-        priced = False
+    if price is None and known is None and (base_url != profile.base_url or not profile.key_env):
+        priced = False  # somebody else's server, or one that bills nobody
     window = given.whole("context_window")
     return ModelSettings(
         provider=provider,
