@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.doctor.checks import Check, Purpose, Severity, examine, find_chromium
 from harness.doctor.engine import Engine, EngineFacts, find_engine, require_engine
-from harness.doctor.repair import repair
+from harness.doctor.mending import repair
 
 __all__ = [
     "Check",

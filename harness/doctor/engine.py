@@ -1,7 +1,7 @@
 """Find the Docker Engine and tell why it does not answer: absent, stopped, starting, forbidden, unreachable.
 
-Owns where an engine is looked for (``DOCKER_HOST``, the docker command's context, the usual sockets) and what
-is said of it. Starts nothing: that is ``repair``.
+Owns where an engine is looked for (``DOCKER_HOST``, the docker command's context, the usual socket: the order
+that the docker library has, which runs use) and what is said of it. Starts nothing: that is ``mending``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -71,20 +70,20 @@ class Engine:
     hint: str = ""
 
 
-def find_endpoint(environ: Mapping[str, str] | None = None) -> Endpoint:
-    """Return where the engine is: ``DOCKER_HOST``, else the docker command's context, else a usual socket."""
-    environ = os.environ if environ is None else environ
-    if host := environ.get("DOCKER_HOST"):
+def find_endpoint() -> Endpoint:
+    """Return where the engine is: ``DOCKER_HOST``, else the docker command's context, else the usual socket."""
+    from docker.context import ContextAPI
+
+    if host := os.environ.get("DOCKER_HOST"):
         return Endpoint(url=host, source="DOCKER_HOST", named=True)
-    if context := _context(environ):
-        return context
-    own = [Path(environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "docker.sock")]
-    own.append(Path(environ.get("HOME", "/nonexistent"), ".docker/run/docker.sock"))
-    if not Path(DEFAULT_SOCKET).exists():
-        for path in own:
-            if path.is_socket():
-                return Endpoint(url=f"unix://{path}", source="the user's own engine")
-    return Endpoint(url=f"unix://{DEFAULT_SOCKET}", source="default socket")
+    try:
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
+    except Exception as error:  # the library raises nothing narrower for a damaged context
+        raise DaemonError(str(error), hint="Mend it, or choose another with: docker context use default") from error
+    if context is None or context.Name == "default" or not context.Host:
+        return Endpoint(url=f"unix://{DEFAULT_SOCKET}", source="default socket")
+    url = context.Host.replace("http+unix://", "unix://")
+    return Endpoint(url=url, source=f"docker context {context.Name}", named=True)
 
 
 def find_engine(endpoint: Endpoint | None = None, *, timeout_s: float = 5) -> Engine:
@@ -92,13 +91,11 @@ def find_engine(endpoint: Endpoint | None = None, *, timeout_s: float = 5) -> En
     endpoint = endpoint or find_endpoint()
     if endpoint.socket_path is not None and (trouble := _knock(endpoint, endpoint.socket_path, timeout_s)):
         return trouble
-    from docker import APIClient
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
     try:
-        tls = _tls(endpoint)
-        client = APIClient(base_url=endpoint.url, version="auto", timeout=timeout_s, tls=tls)
+        client = _connect(endpoint, timeout_s)
         try:
             return Engine(state="ready", endpoint=endpoint, facts=_facts(client))
         finally:
@@ -133,38 +130,12 @@ def process_of(pid_file: Path, program: str) -> int | None:
     return pid if name == program and rest.split()[0] not in {"Z", "X"} else None
 
 
-def _context(environ: Mapping[str, str]) -> Endpoint | None:
-    """The endpoint of the docker command's context, ``None`` when that is the default one."""
-    settings = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/nonexistent"), ".docker"))
-    if not environ.get("DOCKER_CONTEXT") and not (settings / "config.json").exists():
-        return None
-    from docker.context import ContextAPI
-    from docker.errors import DockerException
+def _connect(endpoint: Endpoint, timeout_s: float) -> APIClient:
+    import docker
 
-    try:
-        name = environ.get("DOCKER_CONTEXT") or ContextAPI.get_current_context_name()
-        context = None if name == "default" else ContextAPI.get_context(name)
-    except (DockerException, OSError, ValueError):
-        return None
-    if context is None or not context.Host:
-        return None
-    return Endpoint(
-        url=context.Host.replace("http+unix://", "unix://"), source=f"docker context {name}", named=True
-    )
-
-
-def _tls(endpoint: Endpoint) -> object:
-    """The certificates that the user's settings name for this endpoint; ``False`` is without."""
-    if endpoint.source == "DOCKER_HOST":
-        from docker.utils import kwargs_from_env
-
-        return kwargs_from_env().get("tls", False)
-    if endpoint.named:
-        from docker.context import ContextAPI
-
-        context = ContextAPI.get_context(endpoint.source.removeprefix("docker context "))
-        return (context.TLSConfig if context else None) or False
-    return False
+    if endpoint.named:  # with the certificates that the same settings name
+        return docker.from_env(version="auto", timeout=timeout_s).api
+    return docker.APIClient(base_url=endpoint.url, version="auto", timeout=timeout_s)
 
 
 def _knock(endpoint: Endpoint, path: str, timeout_s: float) -> Engine | None:
@@ -203,12 +174,22 @@ def _away(endpoint: Endpoint, path: str, *, left_over: bool) -> Engine:
     if process_of(PID_FILE, "dockerd"):
         sentence = "The Docker Engine is starting and does not answer yet."
         return Engine(state="starting", endpoint=endpoint, sentence=sentence, hint=_hint_to_fix())
+    if own := _own_socket():
+        sentence = f"A Docker Engine of your own listens on {own}, but nothing tells the harness so."
+        hint = f"Type: export DOCKER_HOST=unix://{own}"
+        return Engine(state="unreachable", endpoint=endpoint, sentence=sentence, hint=hint)
     if dockerd_path() is None:
         sentence = "No Docker Engine is installed on this machine."
         return Engine(state="absent", endpoint=endpoint, sentence=sentence, hint=_hint_to_fix())
     why = f"; {path} was left by one that is gone" if left_over else ""
     sentence = f"The Docker Engine is installed but not running{why}."
     return Engine(state="stopped", endpoint=endpoint, sentence=sentence, hint=_hint_to_fix())
+
+
+def _own_socket() -> Path | None:
+    """The socket of an engine that runs as the user: rootless Docker, Docker Desktop."""
+    folders = [Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent"), Path.home() / ".docker/run"]
+    return next((folder / "docker.sock" for folder in folders if (folder / "docker.sock").is_socket()), None)
 
 
 def _hint_to_fix() -> str:

@@ -31,6 +31,9 @@ from harness.errors import DaemonError, HarnessError
 
 Say = Callable[[str], None]
 
+LOG_FOLDER = Path("/var/log")
+"""Where an engine that is started by hand writes its log, if that folder can be written."""
+
 _PACKAGES = {
     "engine": ("docker.io", "iptables", "ca-certificates"),
     "git": ("git",),
@@ -70,9 +73,10 @@ def have_engine(say: Say) -> Engine:
         say("Waiting for the Docker Engine, which is starting already…")
         engine = _wait(lambda: process_of(PID_FILE, "dockerd") is not None, say)
     if engine.state == "starting":
+        pid = process_of(PID_FILE, "dockerd")
         raise DaemonError(
-            f"The Docker Engine (process {process_of(PID_FILE, 'dockerd')}) did not answer in {_START_TIMEOUT_S} s.",
-            hint="Its log says what it waits for: journalctl -u docker, /var/log/docker.log or harness-dockerd.log.",
+            f"The Docker Engine (process {pid}) gave no answer in {_START_TIMEOUT_S} s.",
+            hint="Its log says what it waits for: journalctl -u docker, or a file in /var/log.",
         )
     if engine.state == "ready":
         return engine
@@ -230,8 +234,8 @@ def _legacy_iptables() -> Path:
 
 
 def _log_file() -> Path:
-    folder = Path("/var/log")
-    return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / "harness-dockerd.log"
+    folder = LOG_FOLDER if os.access(LOG_FOLDER, os.W_OK) else Path(tempfile.gettempdir())
+    return folder / "harness-dockerd.log"
 
 
 def _tail(path: Path) -> str:
