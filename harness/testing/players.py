@@ -94,13 +94,14 @@ class Turn:
     """One reply: reasoning, text, calls. A turn without calls ends the conversation.
 
     ``expect`` is a regular expression that must be found in the last tool result shown to the player;
-    otherwise it says so instead of playing on, so that drift is visible.
+    otherwise it says so instead of playing on, so that drift is visible. ``delay_s`` is how long it thinks.
     """
 
     say: str = ""
     reasoning: str = ""
     calls: Sequence[Call] = ()
     expect: str | None = None
+    delay_s: float = 0.0
     faults: Sequence[Fault] = ()
 
     def __post_init__(self) -> None:
@@ -306,6 +307,7 @@ def _turn(table: _Table) -> Turn:
         say=table.text("say"),
         reasoning=table.text("reasoning"),
         expect=expect,
+        delay_s=table.number("delay_s", 0.0),
         calls=tuple(_call(item) for item in table.tables("call")),
         faults=tuple(_fault(item) for item in table.tables("fault")),
     )

@@ -18,11 +18,11 @@ from harness.testing.players import Player
 
 _FIELDS = words(
     "cache_control container diagnostics inference_geo metadata output_config service_tier speed stop_sequences "
-    "stream system thinking tool_choice tools"
+    "stream system thinking tool_choice tools user_profile_id"
 )
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
-_BETA_FIELDS = frozenset(
-    {"context_management", "compaction", "mcp_servers", "betas", "fallbacks", "user_profile_id"}
+_BETA_FIELDS = words(
+    "billing_policy compaction context_management fallback_credit_token fallbacks mcp_servers thread"
 )
 _VERSIONS = ("2023-01-01", "2023-06-01", "2026-10-21")
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
@@ -234,17 +234,20 @@ def _take_messages(history: _History, top: Node) -> None:
         raise Refused(400, "messages: at least one message is required")
     for number, message in enumerate(messages):
         message.closed(("role", "content"))
-        role = message.choice("role", ("user", "assistant"))
+        role = message.choice("role", ("user", "assistant", "system"))
         if number == 0 and role != "user":
             raise Refused(400, 'messages: first message must use the "user" role')
         _check_waiting(history, message, role, number)
         blocks = _blocks(message)
         if not blocks:
             raise Refused(400, f"messages.{number}: all messages must have non-empty content")
-        if role == "user":
-            _take_user(history, message, blocks)
-        else:
-            _take_assistant(history, message, blocks)
+        match role:
+            case "user":
+                _take_user(history, message, blocks)
+            case "assistant":
+                _take_assistant(history, message, blocks)
+            case _:
+                _take_notice(history, blocks)
     _check_waiting(history, None, "", len(messages))
     if history.role == "assistant":
         text = (
@@ -305,8 +308,16 @@ def _take_user(history: _History, message: Node, blocks: list[Node]) -> None:
         history.instruction = joined(texts)
 
 
+def _take_notice(history: _History, blocks: list[Node]) -> None:
+    """Take a system message in the middle of a conversation."""
+    for block in blocks:
+        block.choice("type", ("text",))
+        _check_text(block)
+        _add(history, "system", block)
+
+
 def _take_result(history: _History, block: Node, answered: set[str]) -> None:
-    block.closed(("type", "tool_use_id"), ("content", "is_error", "cache_control"))
+    block.closed(("type", "tool_use_id"), ("content", "is_error", "cache_control", "toolset_name"))
     block.truth("is_error", False)
     call_id = block.text("tool_use_id")
     place = AnthropicWording.name(block.path)
@@ -382,7 +393,7 @@ def _take_assistant(history: _History, message: Node, blocks: list[Node]) -> Non
 
 
 def _take_call(history: _History, block: Node) -> Stamp | None:
-    block.closed(("type", "id", "name", "input"), ("cache_control", "caller"))
+    block.closed(("type", "id", "name", "input"), ("cache_control", "caller", "toolset_name"))
     call_id = block.text("id")
     block.text("name")
     block.child("input")

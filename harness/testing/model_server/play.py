@@ -38,6 +38,7 @@ class Answer:
     scripted: bool
     drifted: bool
     fault: Fault | None
+    delay_s: float = 0.0
 
 
 class Stage:
@@ -83,6 +84,7 @@ class Stage:
             scripted=turn is not None,
             drifted=drifted,
             fault=fault,
+            delay_s=turn.delay_s if turn else 0.0,
         )
 
     def remember(self, player: Player, dialect: Dialect, answer: Answer, asked: Asked) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):  # noqa: N818 - it is an answer, not a failure of the server
     """An answer other than 200. ``param`` and ``code`` are OpenAI's; Messages has only type and message."""
 

@@ -108,7 +108,6 @@ def response_body(reply: Reply, asked: Asked, items: list[Json], status: str) ->
         "reasoning": reasoning | _given(request, "reasoning"),
         "safety_identifier": request.get("safety_identifier"),
         "service_tier": "default",
-        "store": request.truth("store", True),
         "temperature": 1.0,
         "text": text | _given(request, "text"),
         "tool_choice": request.get("tool_choice") or "auto",

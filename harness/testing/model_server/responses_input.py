@@ -34,7 +34,10 @@ _ITEMS = {
         ("call_id", "output"),
         ("type", "id", "status", "name", "namespace", "caller"),
     ),
-    "custom_tool_call": (("call_id", "name", "input"), ("type", "id", "status", "namespace", "caller")),
+    "custom_tool_call": (
+        ("call_id", "name", "input"),
+        ("type", "id", "status", "namespace", "caller", "async"),
+    ),
     "custom_tool_call_output": (("call_id", "output"), ("type", "id", "status", "name", "caller")),
     "shell_call": (("call_id", "action"), ("type", "id", "status", "environment", "caller")),
     "shell_call_output": (("call_id", "output"), ("type", "id", "status", "max_output_length", "caller")),
@@ -121,7 +124,15 @@ def _check_settings(top: Node, player: Player) -> None:
         if tool.choice("type", ("function", *_OTHER_TOOLS)) == "function":
             tool.closed(
                 ("type", "name"),
-                ("description", "parameters", "strict", "defer_loading", "allowed_callers", "output_schema"),
+                (
+                    "description",
+                    "parameters",
+                    "strict",
+                    "async",
+                    "defer_loading",
+                    "allowed_callers",
+                    "output_schema",
+                ),
             )
             check_function(tool, names)
 
@@ -178,10 +189,11 @@ def _take_reply_item(history: _History, item: Node, kind: str) -> None:
         _check_reasoning(history, item)
         return
     _reasoning_is_followed(history, stamp)
-    if stamp and stamp.reasoned and own:
+    if stamp and stamp.reasoned:
         needed = item_id("rs", history.seal.token(stamp), 0)
         if needed not in history.given_reasoning:
-            text = f"Item '{own}' of type '{kind}' was provided without its required 'reasoning' item: '{needed}'."
+            name = own or known
+            text = f"Item '{name}' of type '{kind}' was provided without its required 'reasoning' item: '{needed}'."
             raise Refused(400, text, param="input")
     if kind == "message":
         _check_answer(item)

@@ -35,6 +35,8 @@ _DIALECTS: dict[str, Dialect] = {
     "/v1/chat/completions": ChatDialect(),
     "/v1/messages": MessagesDialect(),
 }
+_FRAMES_AT_ONCE = 4
+_MAX_MESSAGES_BYTES = 32 * 1024 * 1024
 _COUNTERS = {"/v1/responses/input_tokens": "/v1/responses", "/v1/messages/count_tokens": "/v1/messages"}
 
 
@@ -129,8 +131,8 @@ class ModelServer:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
+    ) -> None:
+        await self._stack.aclose()  # without the error: a task group would wrap it in an exception group
 
     async def _serve(self, stream: SocketStream) -> None:
         async with stream:
@@ -175,6 +177,8 @@ class ModelServer:
             text = "Not Found" if _speaks_anthropic(request) else f"Invalid URL ({request.method} {path})"
             raise Refused(404, text)
         _only("POST", request)
+        if _speaks_anthropic(request) and len(request.body) > _MAX_MESSAGES_BYTES:
+            raise Refused(413, "Request exceeds the maximum allowed number of bytes.")
         await self._ask(exchange, request, target)
 
     async def _ask(self, exchange: _Exchange, request: HttpRequest, path: str) -> None:
@@ -262,6 +266,8 @@ class _Exchange:
 
     async def reply(self, dialect: Dialect, answer: Answer, asked: Asked) -> None:
         fault = answer.fault
+        if answer.delay_s:
+            await self._connection.silence(answer.delay_s)
         match fault.kind if fault else None:
             case "html":
                 await self._whole(502, faults.HTML_PAGE, "text/html", {})
@@ -284,10 +290,12 @@ class _Exchange:
         self.entry.status = 200
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         await self._connection.start(200, headers)
-        for frame in frames[:cut]:
-            self.entry.response_bytes += len(frame)
-            self.entry.finished = cut is None and frame is frames[-1]
-            await self._connection.data(frame)
+        sent = frames[:cut]
+        for start in range(0, len(sent), _FRAMES_AT_ONCE):
+            data = b"".join(sent[start : start + _FRAMES_AT_ONCE])
+            self.entry.response_bytes += len(data)
+            self.entry.finished = cut is None and start + _FRAMES_AT_ONCE >= len(sent)
+            await self._connection.data(data)
         await self._break_off(fault, cut is not None)
         await self._connection.finish()
 
