@@ -137,7 +137,7 @@ def installed(room, checkout):
     site = room / "site"
     done = unprivileged(
         [PYTHON, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-index",
-         "--no-deps", "--no-build-isolation", "--no-compile", "--target", str(site), str(source)],
+         "--no-deps", "--no-build-isolation", "--use-pep517", "--no-compile", "--target", str(site), str(source)],
         cwd=room,
     )  # fmt: skip
     assert done.returncode == 0, f"pip cannot build the package:\n{done.stdout[-3000:]}"
@@ -299,7 +299,7 @@ def test_behaviour(name, answers):
 
 
 def test_the_published_tests_pass_on_the_built_package(room, installed, pristine, expected_counts):
-    found, done = run_suite(room, pristine, [str(installed), str(pristine), LIB], "published")
+    found, done = run_suite(room, pristine, [LIB, str(installed), str(pristine)], "published")
     wanted = Counter({(module, name): n for module in SUITE for name, n in expected_counts[module].items()})
     assert set(found["skipped"]) == SKIPPED
     assert not found["failed"], done.stdout[-3000:]
@@ -315,7 +315,7 @@ def test_every_test_function_is_still_there(checkout, expected_counts):
 
 
 def test_the_repository_s_tests_pass_under_plain_pytest(room, checkout, expected_counts):
-    found, done = run_suite(room, checkout / "parsimonious/tests", [str(checkout), LIB], "repository")
+    found, done = run_suite(room, checkout / "parsimonious/tests", [LIB, str(checkout)], "repository")
     assert not found["failed"], done.stdout[-3000:]
     assert set(found["skipped"]) <= SKIPPED
     wanted = Counter({(module, name): n for module in SUITE for name, n in expected_counts[module].items()})
@@ -324,9 +324,9 @@ def test_the_repository_s_tests_pass_under_plain_pytest(room, checkout, expected
 
 def test_the_repository_s_tests_still_test(room, installed, pristine, checkout):
     """On a library that was broken on purpose, they fail wherever the published tests fail."""
-    published, _ = run_suite(room, pristine, [str(installed), str(pristine), LIB], "published-broken", broken=True)
+    published, _ = run_suite(room, pristine, [LIB, str(installed), str(pristine)], "published-broken", broken=True)
     assert sum(published["failed"].values()) > 30
-    own, _ = run_suite(room, checkout / "parsimonious/tests", [str(checkout), LIB], "repository-broken", broken=True)
+    own, _ = run_suite(room, checkout / "parsimonious/tests", [LIB, str(checkout)], "repository-broken", broken=True)
     assert not published["failed"] - own["failed"]
 
 
@@ -334,7 +334,7 @@ def test_the_benchmark_tests_can_be_collected(room, checkout):
     code = RUN_PYTEST
     files = [str(checkout / f"parsimonious/tests/{name}.py") for name in ("test_benchmarks", "benchmarks")]
     arguments = ["-q", "--collect-only", "-p", "no:cacheprovider", *files]
-    settings = {"path": [str(checkout), LIB], "arguments": arguments, "break": False}
+    settings = {"path": [LIB, str(checkout)], "arguments": arguments, "break": False}
     done = python(code, settings, cwd=checkout)
     assert done.returncode == 0, done.stdout[-3000:]
 
