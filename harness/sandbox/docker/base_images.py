@@ -19,7 +19,7 @@ import anyio
 
 from harness.errors import ImageError
 from harness.sandbox.docker.apt_sources import AptSettings, read_apt_settings
-from harness.sandbox.docker.bootstrap import DISTRIBUTIONS, bootstrap_tree, find_mirror
+from harness.sandbox.docker.bootstrap import DISTRIBUTIONS, bootstrap_tree, find_mirror, have_tools
 from harness.sandbox.docker.builds import BuildOrder, engine_client, image_id, run_build, tar_of
 from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, follow
 from harness.sandbox.docker.once import cache_folder, machine_lock
@@ -68,8 +68,7 @@ async def ensure_base(
             say=lambda line: on_line(f"base image for {reference}: {line}") if on_line else None,
         )
         used, differs = await maker.ensure(match.found)
-    told = "; ".join(filter(None, (differs, match.differs)))
-    return BaseSubstitution(asked=reference, used=used, reason=reason, differs=told)
+    return BaseSubstitution(asked=reference, used=used, reason=reason, differs=_told(match.differs, differs))
 
 
 class _Maker:
@@ -86,18 +85,18 @@ class _Maker:
 
     async def ensure(self, found: LoadedRecipe) -> tuple[str, str]:
         """Return the recipe's local tag, building the image if it is not there, and what of it differs."""
-        recipe = found.recipe
+        recipe, bootstrap = found.recipe, found.recipe.bootstrap
         if recipe.derived_from:
             parent, differs = await self.ensure(_recipe(recipe.derived_from))
             tag = self._tag(found, parent)
             await self._once(tag, lambda: self._derive(found, tag, parent))
-            return tag, differs
+            return tag, _told(recipe.differs, differs)
         tag = self._tag(found, "")
-        if recipe.bootstrap and recipe.bootstrap.otherwise and not await self._can_be_made(tag, recipe.bootstrap):
-            other, differs = await self.ensure(_recipe(recipe.bootstrap.otherwise))
-            return other, "; ".join(filter(None, (recipe.bootstrap.otherwise_differs, differs)))
+        if bootstrap and bootstrap.otherwise and not await self._can_be_made(tag, bootstrap):
+            other, differs = await self.ensure(_recipe(bootstrap.otherwise))
+            return other, _told(bootstrap.otherwise_differs, differs)
         await self._once(tag, lambda: self._bootstrap(found, tag))
-        return tag, ""
+        return tag, recipe.differs
 
     async def _once(self, tag: str, build: Callable[[], Awaitable[None]]) -> None:
         if await image_id(self._engine, tag):
@@ -107,10 +106,14 @@ class _Maker:
                 await build()
 
     async def _can_be_made(self, tag: str, bootstrap: Bootstrap) -> bool:
-        """Say whether a distribution's image is here already, or a mirror of it answers."""
+        """Say whether a distribution's image is here already, or can be bootstrapped here."""
         if await image_id(self._engine, tag):
             return True
+        distribution = DISTRIBUTIONS[bootstrap.distribution]
+        if not distribution.keyring.exists():  # another distribution's host; its packages could not be checked
+            return False
         try:
+            await have_tools(distribution, self._say)
             await self._mirror(bootstrap)
         except ImageError:
             return False
@@ -183,6 +186,10 @@ class _Maker:
             timeout_s=_BUILD_S,
         )
         await run_build(self._engine, order, self._say)
+
+
+def _told(*differences: str) -> str:
+    return "; ".join(filter(None, differences))
 
 
 def _recipe(name: str) -> LoadedRecipe:

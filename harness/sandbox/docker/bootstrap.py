@@ -99,7 +99,7 @@ async def bootstrap_tree(
     on_line: Callable[[str], None],
 ) -> None:
     """Fill ``tree`` with a minimal system. Raises ``ImageError`` with the end of debootstrap's log."""
-    await _have_debootstrap(distribution, on_line)
+    await have_tools(distribution, on_line)
     _prepare(tree)
     include = ["--include=ca-certificates"] if mirror.startswith("https:") or certificates else []
     # A mount namespace of its own: what debootstrap mounts is gone with it, even after `kill -9`.
@@ -154,7 +154,11 @@ def _probe(url: str) -> str:
         return str(error) or type(error).__name__
 
 
-async def _have_debootstrap(distribution: Distribution, on_line: Callable[[str], None]) -> None:
+async def have_tools(distribution: Distribution, on_line: Callable[[str], None]) -> None:
+    """Have debootstrap and the distribution's keyring, installing them where we may.
+
+    Raises ``ImageError`` that says what to install by hand.
+    """
     if os.name != "posix" or os.geteuid() != 0:
         raise ImageError(
             "No image registry answers, and building a base image from distribution packages needs root.",
@@ -166,28 +170,27 @@ async def _have_debootstrap(distribution: Distribution, on_line: Callable[[str],
     if not missing:
         return
     names = " ".join(missing)
-    if not shutil.which("apt-get"):
+    log = ""
+    if shutil.which("apt-get"):
+        on_line(f"installing {names} with apt-get")
+        log = await _install(missing)
+    if not shutil.which("debootstrap") or not distribution.keyring.exists():
         raise ImageError(
-            f"No image registry answers, and {names}, needed to build a base image, is not installed.",
+            f"No image registry answers, and {names}, needed to build a base image, cannot be installed.",
             hint=f"Install {names} with the system's package tool, or `docker load` the base image.",
+            detail=log,
         )
-    on_line(f"installing {names} with apt-get")
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "--no-install-recommends", *missing],
-    ):
-        done = await anyio.run_process(
-            command,
-            check=False,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    if done.returncode != 0:
-        raise ImageError(
-            f"{names}, needed to build a base image, could not be installed.",
-            hint=f"Run `apt-get install {names}` and see what it says.",
-            detail=done.stdout.decode(errors="replace")[-4000:],
-        )
+
+
+async def _install(names: Sequence[str]) -> str:
+    """Install packages, with fresh lists if the known ones do not do; return what apt said."""
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (install, ["apt-get", "update", "-qq"], install):
+        done = await anyio.run_process(command, check=False, stderr=subprocess.STDOUT, env=environment)
+        if command is install and done.returncode == 0:
+            break
+    return done.stdout.decode(errors="replace")[-4000:]
 
 
 def _prepare(tree: Path) -> None:

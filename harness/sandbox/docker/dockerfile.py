@@ -9,7 +9,7 @@ Source: the Dockerfile reference of docs.docker.com, and what the classic builde
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _DIRECTIVE = re.compile(r"^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
@@ -90,7 +90,7 @@ class Dockerfile:
                 if source.lower() not in names:
                     yield instruction, source
 
-    def rewrite(self, replace: Mapping[str, str], after_from: Callable[[Stage], Sequence[str]]) -> str:
+    def rewrite(self, replace: Mapping[str, str], after_from: Callable[[Stage], Iterable[str]]) -> str:
         """Return the text with bases replaced and lines put after each ``FROM``.
 
         ``replace`` maps an image as asked for (``ARG`` values filled in) to the one to use.

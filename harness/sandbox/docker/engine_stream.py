@@ -33,13 +33,12 @@ class EngineRefusalError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineCall:
-    """A POST to the engine. ``read_s`` bounds the silence between two pieces of the answer."""
+    """A POST to the engine."""
 
     path: str
     params: Mapping[str, str | list[str]]
     headers: Mapping[str, str] = field(default_factory=dict)
     body: IO[bytes] | Iterator[bytes] | None = None
-    read_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class _Pump:
             headers=dict(call.headers),
             data=call.body,
             stream=True,
-            timeout=(_CONNECT_S, call.read_s),
+            timeout=(_CONNECT_S, None),
         )
         if response.status_code >= 400:
             raise EngineRefusalError(StreamItem.from_json(response.content).error or response.reason)

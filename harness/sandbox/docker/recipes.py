@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from harness.data import data_folder
 from harness.errors import SettingsError
@@ -44,7 +44,8 @@ class Recipe(Record):
     """How to make one base image: bootstrapped, or derived from another recipe's image.
 
     ``packages`` come from the distribution; ``setup`` is a script of ``sandboxes/setup``, run as root after them
-    with ``setup_env``. ``env`` and ``cmd`` are the image's. ``differs`` holds for every answer.
+    with ``setup_env``. ``env`` and ``cmd`` are the image's. ``differs`` is told wherever
+    it is used, also below a derived image.
     """
 
     tag: str
@@ -72,7 +73,7 @@ class LoadedRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A recipe that answers to a name, and what will be different from the image that was asked for."""
+    """A recipe that answers to a name, and what is different because of the name (not of the recipe)."""
 
     found: LoadedRecipe
     differs: str
@@ -90,8 +91,11 @@ def _load(path: Path) -> LoadedRecipe:
         text = path.read_bytes()
         recipe = Recipe.model_validate(tomllib.loads(text.decode()))
         script = (path.parent.parent / "setup" / recipe.setup).read_bytes() if recipe.setup else b""
-    except (ValueError, OSError) as error:  # TOML, pydantic and Unicode errors are ValueErrors
-        raise SettingsError(f"{path} is not a recipe: {error}", hint="See sandboxes/README.md.") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise SettingsError(f"{path} is not a recipe: {faults}.", hint="See sandboxes/README.md.") from error
+    except (ValueError, OSError) as error:  # TOML and Unicode errors are ValueErrors
+        raise SettingsError(f"{path} is not a recipe: {error}.", hint="See sandboxes/README.md.") from error
     digest = hashlib.sha256(text + b"\0" + script).hexdigest()
     return LoadedRecipe(name=path.parent.name, recipe=recipe, script=script, digest=digest)
 
@@ -107,6 +111,5 @@ def find_recipe(reference: str, recipes: dict[str, LoadedRecipe]) -> Match | Non
             for pattern in answer.match:
                 weight = len(pattern.replace("*", ""))
                 if fnmatchcase(name, pattern) and (best is None or weight > best[0]):
-                    differs = "; ".join(filter(None, (answer.differs, found.recipe.differs)))
-                    best = weight, Match(found=found, differs=differs)
+                    best = weight, Match(found=found, differs=answer.differs)
     return best[1] if best else None

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _ANSWER_S = 10.0
-_STALL_S = 120.0
 _UNREACHABLE = (
     "no such host",
     "dial tcp",
@@ -67,7 +66,7 @@ class Registries:
             header = auth.get_config_header(self._engine, _auth_name(reference.registry))
             headers = {"X-Registry-Auth": header} if header else {}
         params = {"fromImage": reference.pull_name, "tag": reference.pull_tag}
-        call = EngineCall(path="/images/create", params=params, headers=headers, read_s=_STALL_S)
+        call = EngineCall(path="/images/create", params=params, headers=headers)
         try:
             await follow(self._engine, call, progress.hear, answer_s=_ANSWER_S)
         except EngineRefusalError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -45,12 +45,14 @@ class TrustImages:
             for stage in dockerfile.stages:
                 if stage.external and stage.base not in copies:
                     copies[stage.base] = await self._ensure(replace.get(stage.base, stage.base))
-        variables = [f"ARG {name}={value}" for name, value in self._host.client_variables.items()]
-        variables += [f"ARG {name}" for name in self._host.index]
+        variables = [f"{name}={value}" for name, value in self._host.client_variables.items()]
+        variables += self._host.index
 
-        def after_from(stage: Stage) -> list[str]:
-            tag = copies.get(stage.base) if stage.external else None
-            return [*([f"COPY --from={tag} / /"] if tag else []), *variables]
+        def after_from(stage: Stage) -> Iterator[str]:
+            if stage.external and (tag := copies.get(stage.base)):
+                yield f"COPY --from={tag} / /"
+            if variables:
+                yield f"ARG {' '.join(variables)}"
 
         return dockerfile.rewrite(replace, after_from)
 
