@@ -68,12 +68,15 @@ def make_plan(
 
 
 def trial_id(task: PlannedTask, candidate: Candidate, repeat: int, settings: RunSettings) -> str:
-    """Return 16 hex digits of the SHA-256 over everything that can change the trial's outcome."""
+    """Return 16 hex digits of the SHA-256 over everything that can change the trial's outcome.
+
+    Settings at their defaults are left out, so that a version with more settings finds the results of older ones.
+    """
     determinants: dict[str, JsonValue] = {
         "task": {"name": task.name, "digest": task.digest},
         "candidate": _determinants(candidate, settings),
         "repeat": repeat,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude_defaults=True),
     }
     return _digest(determinants)[:16]
 
@@ -138,7 +141,7 @@ def _determinants(candidate: Candidate, settings: RunSettings) -> dict[str, Json
     model: dict[str, JsonValue] | None = None
     if candidate.model is not None:
         unimportant = {"key_env"} | (set() if settings.limits.cost_usd is not None else {"price", "priced"})
-        model = candidate.model.model_dump(mode="json", exclude=unimportant)
+        model = candidate.model.model_dump(mode="json", exclude=unimportant, exclude_defaults=True)
     return {"name": candidate.name, "agent": candidate.agent, "model": model, "settings": candidate.settings}
 
 

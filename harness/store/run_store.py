@@ -211,6 +211,10 @@ class RunStore:
 
     def _read(self, path: Path, adapter: TypeAdapter[_T]) -> list[_T]:
         records: list[_T] = []
+        if not path.is_file():
+            if path.exists():  # a link to a device would never end
+                raise RecordError(f"{path} is no file.", hint="Was it put there by hand?")
+            return records
         try:
             with path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
@@ -224,8 +228,6 @@ class RunStore:
                         continue
                     _require_version(getattr(record, "schema_version", None), path)
                     records.append(record)
-        except FileNotFoundError:
-            return []
         except OSError as error:
             raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
         return records

@@ -314,6 +314,12 @@ def test_a_damaged_plan_is_an_error_with_its_path(tmp_path: Path) -> None:
             RunStore(tmp_path).plan()
 
 
+def test_a_link_to_a_device_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").symlink_to("/dev/null")
+    with pytest.raises(RecordError, match="is no file"):
+        RunStore(tmp_path).journal()
+
+
 def test_a_half_copied_run_says_so(tmp_path: Path) -> None:
     with RunStore.open(tmp_path) as store:
         store.append(RunOpened(at=AT, pid=1, host="h", version="0"))
