@@ -19,14 +19,15 @@ from harness.model.faults import Fault, ProviderFault, fault_of_object, fault_of
 from harness.model.pricing import cost_usd
 from harness.model.reading import Object, parse_object
 from harness.model.streams import Received, read_events
-from harness.model.wire import Fold, Wire, estimated
+from harness.model.wire import Fold, ItemMemo, Wire, estimated
 from harness.ports import Exchange
 from harness.schema.candidate import ModelSettings
 from harness.schema.message import Reply, View
 
 _USAGE_FOLLOWS_S = 5.0
 _END_FOLLOWS_S = 0.25
-_SHORTEST_SECRET = 8
+_DONE = "[DONE]"
+_SHORTEST_SECRET = 8  # anything shorter would be found, and cut out, in ordinary text
 REDACTED = "[redacted key]"
 
 
@@ -48,6 +49,7 @@ class StreamedModel:
         self._wire = wire
         self._client = client
         self._secret = secret if secret and len(secret) >= _SHORTEST_SECRET else None
+        self._tainted = ItemMemo(lambda item: self._secret is not None and self._secret in item.model_dump_json())
 
     async def reply(self, view: View, *, timeout_s: float | None, on_exchange: Callable[[Exchange], None]) -> Reply:
         """Ask for one reply: one request, one exchange, and a reply or the error that fits."""
@@ -56,7 +58,7 @@ class StreamedModel:
         try:
             return await self._within(timeout_s, body, trace)
         finally:
-            on_exchange(self._exchange(body, trace))
+            on_exchange(self._exchange(body, trace, tainted=any(self._tainted.of(view.items))))
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -105,21 +107,19 @@ class StreamedModel:
         error.args = (error.message,)
         return error
 
-    def _exchange(self, body: Object, trace: _Trace) -> Exchange:
+    def _exchange(self, body: Object, trace: _Trace, *, tainted: bool) -> Exchange:
         name = self._wire.history_field
         history = body.get(name)
+        items = history if isinstance(history, list) else []
         return Exchange(
             request={key: self._clean(value) for key, value in body.items() if key != name},
             history_field=name,
-            history=[self._clean(item) for item in history] if isinstance(history, list) else [],
+            history=[self._clean(item) for item in items] if tainted else items,
             response=self._redacted(trace.received.text() or trace.error_body),
             first_event_s=trace.first_event_s,
         )
 
     def _clean(self, value: JsonValue) -> JsonValue:
-        """Return JSON without the key. What does not hold it is returned as it is, not copied."""
-        if self._secret is None or not _holds(value, self._secret):
-            return value
         match value:
             case str():
                 return self._redacted(value)
@@ -142,9 +142,9 @@ async def _read_rest(events: AsyncIterator[str], fold: Fold) -> None:
     """Read on after the terminal event: usage may follow, and a connection read to its end is used again."""
     with anyio.move_on_after(_USAGE_FOLLOWS_S):
         while not fold.closing:
-            data = await anext(events, None)
-            if data is None:
-                return
+            data = await anext(events, _DONE)
+            if data == _DONE:
+                break
             _take(data, fold)
     with anyio.move_on_after(_END_FOLLOWS_S):
         async for _ in events:
@@ -152,7 +152,7 @@ async def _read_rest(events: AsyncIterator[str], fold: Fold) -> None:
 
 
 def _take(data: str, fold: Fold) -> None:
-    if data.strip() == "[DONE]":
+    if data == _DONE:
         return
     try:
         event = parse_object(data)
@@ -176,15 +176,3 @@ def _unfinished(received: Received) -> Fault:
         return fault_of_object(error, received.stray)
     told = fault_of_status(0, {}, received.stray)
     return Fault(message=f"the answer is no event stream but {told.message}", code="malformed", body=received.stray)
-
-
-def _holds(value: JsonValue, secret: str) -> bool:
-    match value:
-        case str():
-            return secret in value
-        case dict():
-            return any(secret in key or _holds(item, secret) for key, item in value.items())
-        case list():
-            return any(_holds(item, secret) for item in value)
-        case _:
-            return False

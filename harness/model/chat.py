@@ -25,7 +25,7 @@ from harness.model.reading import (
     merged,
     parse_arguments,
 )
-from harness.model.wire import with_extra
+from harness.model.wire import ItemMemo, with_extra
 from harness.schema.candidate import ModelSettings
 from harness.schema.message import (
     Part,
@@ -61,13 +61,14 @@ class ChatWire:
     def __init__(self, settings: ModelSettings, cache_key: str) -> None:
         self._settings = settings
         self._options = read_options(ChatOptions, settings)
+        self._made = ItemMemo(lambda item: list(self._messages(item)))
         self._fixed = _fixed_fields(settings, self._options, cache_key)
         with_extra({}, settings, reserved=("model", "messages", "stream", "tools"))
 
     def body(self, view: View) -> Object:
         """Return the request for a view."""
         messages: list[JsonValue] = [{"role": "system", "content": view.system}] if view.system else []
-        messages.extend(message for item in view.items for message in self._messages(item))
+        messages.extend(message for made in self._made.of(view.items) for message in made)
         body: Object = {"model": self._settings.name, "messages": messages}
         if view.tools:
             body["tools"] = [_tool(spec) for spec in view.tools]
@@ -192,7 +193,7 @@ class ChatFold:
         refusal = as_text(message.get("refusal"))
         return Reply(
             text=_text(message.get("content")) or refusal,
-            reasoning=as_text(message.get("reasoning_content")) or as_text(message.get("reasoning")),
+            reasoning=_reasoning(message),
             calls=calls,
             stop=_stop(self._finish, refusal, calls),
             stop_detail=refusal or self._finish,
@@ -201,6 +202,12 @@ class ChatFold:
             served_model=self._model or None,
             response_id=self._id or None,
         )
+
+
+def _reasoning(message: Object) -> str:
+    """Return reasoning text, whichever field the server puts it in."""
+    told = [as_text(message.get(name)) for name in _REASONING_FIELDS]
+    return next(filter(None, told), "") or _text(message.get("reasoning_details"))
 
 
 def _text(content: JsonValue) -> str:

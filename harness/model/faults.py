@@ -34,7 +34,8 @@ class Fault:
     """A failure as the provider, or the way to it, told it.
 
     ``status`` is the HTTP status, ``None`` for faults inside a stream or on the way. ``code`` is the
-    provider's code or error type, or one of ours: ``connection``, ``timeout``, ``cut``, ``malformed``, ``empty``.
+    provider's code or error type, or one of ours: ``connection``, ``timeout``, ``cut``, ``malformed``,
+    ``empty``, ``failed``.
     """
 
     message: str
@@ -52,6 +53,7 @@ class ProviderFault(Exception):  # noqa: N818 - not yet an error: ``model_error`
         self.fault = fault
 
 
+_OUR_CODES = frozenset({"connection", "timeout", "cut", "malformed", "empty", "failed"})
 _OVERFLOW_CODES = frozenset(
     {"context_length_exceeded", "model_context_window_exceeded", "exceed_context_size_error"}
 )
@@ -91,8 +93,9 @@ _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 def model_error(fault: Fault, *, who: str, key_name: str | None) -> ModelError:
     """Return the error for a fault. ``who`` is the model as the user wrote it; ``key_name`` its variable."""
     kind = _kind(fault)
+    code = "" if fault.code in _OUR_CODES else fault.code
     said = f"HTTP {fault.status}" if fault.status is not None else ""
-    said = " ".join(filter(None, (said, f"({fault.code})" if fault.code else "")))
+    said = f"{said} ({code})" if said and code else said or code
     return kind(
         f"{who} failed{f' with {said}' if said else ''}: {_short(fault.message, _MESSAGE_LIMIT)}",
         hint=_hint(kind, key_name, fault.status),

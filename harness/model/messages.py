@@ -22,7 +22,7 @@ from harness.model.reading import (
     mended,
     parse_arguments,
 )
-from harness.model.wire import with_extra
+from harness.model.wire import ItemMemo, with_extra
 from harness.schema.candidate import ModelSettings
 from harness.schema.message import (
     Part,
@@ -59,13 +59,15 @@ class MessagesWire:
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
+        self._blocks = ItemMemo(_blocks)
         self._cache = read_options(MessagesOptions, settings).cache
         self._fixed = _fixed_fields(settings, cache=self._cache)
         with_extra({}, settings, reserved=("model", "messages", "stream", "tools", "system"))
 
     def body(self, view: View) -> Object:
         """Return the request for a view."""
-        body: Object = {"model": self._settings.name, "messages": _messages(view.items)}
+        messages = _messages(view.items, self._blocks.of(view.items))
+        body: Object = {"model": self._settings.name, "messages": messages}
         if view.system:
             system: Object = {"type": "text", "text": view.system}
             body["system"] = [system | {"cache_control": _MARK} if self._cache else system]
@@ -102,27 +104,30 @@ def _fixed_fields(settings: ModelSettings, *, cache: bool) -> Object:
     return fixed
 
 
-def _messages(items: Sequence[ViewItem]) -> list[JsonValue]:
-    """Return messages with alternating roles: what follows one another from the user becomes one message."""
+def _messages(items: Sequence[ViewItem], made: Sequence[list[JsonValue]]) -> list[JsonValue]:
+    """Return messages with alternating roles: what follows one another from one side becomes one message."""
     messages: list[JsonValue] = []
-    pending: list[JsonValue] = []
-    for item in items:
-        match item:
-            case UserItem():
-                pending.extend(_content(item.parts))
-            case ResultsItem():
-                pending.extend(_result(result) for result in item.results)
-            case ReplyItem():
-                blocks: list[JsonValue] = [block for block in item.reply.native if not _is_empty_text(block)]
-                if not blocks:
-                    continue
-                if pending:
-                    messages.append({"role": "user", "content": pending})
-                    pending = []
-                messages.append({"role": "assistant", "content": blocks})
-    if pending:
-        messages.append({"role": "user", "content": pending})
+    role = ""
+    blocks: list[JsonValue] = []
+    for item, more in zip(items, made, strict=True):
+        side = "assistant" if item.kind == "reply" else "user"
+        if not more:
+            continue
+        if side != role:
+            role, blocks = side, []
+            messages.append({"role": role, "content": blocks})
+        blocks.extend(more)
     return messages
+
+
+def _blocks(item: ViewItem) -> list[JsonValue]:
+    match item:
+        case UserItem():
+            return _content(item.parts)
+        case ResultsItem():
+            return [_result(result) for result in item.results]
+        case ReplyItem():
+            return [block for block in item.reply.native if not _is_empty_text(block)]
 
 
 def _is_empty_text(block: JsonValue) -> bool:

@@ -22,7 +22,7 @@ from harness.model.reading import (
     parse_arguments,
     without_nulls,
 )
-from harness.model.wire import with_extra
+from harness.model.wire import ItemMemo, with_extra
 from harness.schema.candidate import ModelSettings
 from harness.schema.message import (
     Part,
@@ -47,6 +47,7 @@ class ResponsesWire:
 
     def __init__(self, settings: ModelSettings, cache_key: str) -> None:
         self._settings = settings
+        self._entries = ItemMemo(lambda item: list(_input(item)))
         self._fixed = self._fixed_fields(settings, cache_key)
         with_extra({}, settings, reserved=("model", "input", "stream", "tools", "instructions", "store"))
 
@@ -76,7 +77,7 @@ class ResponsesWire:
         body: Object = {"model": self._settings.name}
         if view.system:
             body["instructions"] = view.system
-        body["input"] = [entry for item in view.items for entry in _input(item)]
+        body["input"] = [entry for entries in self._entries.of(view.items) for entry in entries]
         if view.tools:
             body |= {"tools": [_tool(spec) for spec in view.tools], "parallel_tool_calls": True}
         return with_extra(body | self._fixed, self._settings, reserved=())

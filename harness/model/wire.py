@@ -6,18 +6,20 @@ Both are pure. Sending, deadlines, errors and the record of the exchange are in 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import JsonValue
 
 from harness.errors import SettingsError
 from harness.model.reading import Object, merged
 from harness.schema.candidate import ModelSettings
-from harness.schema.message import Reply, Usage, View
+from harness.schema.message import Reply, Usage, View, ViewItem
 
 _BYTES_PER_TOKEN = 4
 _IMAGE_TOKENS = 1500
+
+_Made = TypeVar("_Made")
 
 
 class Fold(Protocol):
@@ -57,6 +59,27 @@ class Wire(Protocol):
     def fold(self) -> Fold:
         """Return a fresh fold for one stream."""
         ...
+
+
+class ItemMemo(Generic[_Made]):
+    """Remembers what was made of each item of a view, for as long as views show the item.
+
+    A view of a long trial holds thousands of items, and all but the last few are those of the call before.
+    """
+
+    def __init__(self, make: Callable[[ViewItem], _Made]) -> None:
+        self._make = make
+        self._known: dict[int, tuple[ViewItem, _Made]] = {}
+
+    def of(self, items: Sequence[ViewItem]) -> list[_Made]:
+        """Return what is made of each item, in order."""
+        known = self._known
+        kept: dict[int, tuple[ViewItem, _Made]] = {}
+        for item in items:
+            entry = known.get(id(item))
+            kept[id(item)] = entry if entry is not None and entry[0] is item else (item, self._make(item))
+        self._known = kept
+        return [kept[id(item)][1] for item in items]
 
 
 def with_extra(body: Object, settings: ModelSettings, *, reserved: Sequence[str]) -> Object:

@@ -82,6 +82,7 @@ def test_unknown_fields_of_message_and_calls_survive() -> None:
         {"tool_calls": [call(0, "a", "shell", "{}", extra_content=signature)]},
         finish="tool_calls",
     )
+    assert reply.reasoning == "ab"
     assert reply.native == (
         {
             "role": "assistant",

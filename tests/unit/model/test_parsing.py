@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.errors import SettingsError, UnknownNameError
@@ -175,3 +177,10 @@ def test_every_profile_can_be_built(name: str) -> None:
 def test_a_misspelt_provider_offers_the_general_one() -> None:
     with pytest.raises(UnknownNameError, match="compatible/m,base_url=URL"):
         parse_model("nowhere/m", {})
+
+
+def test_every_provider_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    for name, profile in profiles().items():
+        assert f"`{name}`" in page
+        assert profile.key_env in page
