@@ -6,12 +6,15 @@ Nothing here raises on a surprising shape: a field of another type reads as abse
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import NoReturn
 
 from pydantic import JsonValue
 
 Object = dict[str, JsonValue]
+
+_DEEPEST = 100
 
 
 def as_object(value: JsonValue) -> Object:
@@ -37,15 +40,20 @@ def as_count(value: JsonValue) -> int | None:
 
 
 def parse_object(text: str) -> Object:
-    """Parse a JSON object strictly; raises ``ValueError`` with a sentence."""
+    """Parse a JSON object strictly; raises ``ValueError`` with a sentence.
+
+    What could not be written to the record and read again is refused: numbers beyond JSON's, deep nesting.
+    """
     try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
+        value: JsonValue = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos}") from error
     if not isinstance(value, dict):
         raise ValueError(f"it is not a JSON object but {_kind(value)}")
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deeper(value, _DEEPEST):
+        raise ValueError("it is nested too deeply")
     return value
 
 
@@ -107,8 +115,20 @@ def merged(base: Object, over: Object) -> Object:
     return result
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+def _is_deeper(value: JsonValue, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _kind(value: JsonValue) -> str:

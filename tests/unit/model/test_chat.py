@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from harness.model.chat import ChatFold, ChatWire
 from harness.model.options import ChatOptions
 from harness.schema.candidate import ModelSettings
+from harness.schema.event import EVENT, ModelReplied
 from harness.schema.message import Reply, ReplyItem, StopReason, View
 
 
@@ -153,6 +154,9 @@ def test_a_refusal_is_a_refusal() -> None:
         ('["a"]', "an array"),
         ("null", "null"),
         ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": 1e999}', "1e999 is not JSON"),
+        ('{"a": ' + "9" * 5_000 + "}", "integer"),
+        ('{"a": ' + "[" * 150 + "]" * 150 + "}", "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
@@ -161,6 +165,14 @@ def test_arguments_that_are_no_json_object_say_why(text: str, problem: str) -> N
     assert reply.calls[0].arguments is None
     assert reply.calls[0].arguments_text == text
     assert problem in (reply.calls[0].problem or "")
+
+
+def test_arguments_as_deep_as_allowed_can_be_recorded_and_read_again() -> None:
+    text = '{"a": ' + "[" * 99 + "]" * 99 + "}"
+    reply = fold({"tool_calls": [call(0, "a", "shell", text)]}, finish="tool_calls")
+    assert reply.calls[0].arguments is not None
+    event = ModelReplied(turn=1, reply=reply)
+    assert EVENT.validate_json(event.to_line()) == event
 
 
 def test_no_arguments_are_an_empty_object() -> None:
