@@ -7,7 +7,8 @@ It owns wire formats, strictness, faults and a log; what is answered comes from 
 
 from __future__ import annotations
 
+from harness.testing.model_server.exchange import ServedRequest
 from harness.testing.model_server.play import NO_SCRIPT, REFUSAL, UNKNOWN_TOOL
-from harness.testing.model_server.server import ModelServer, ServedRequest, running_model_server
+from harness.testing.model_server.server import ModelServer, running_model_server
 
 __all__ = ["NO_SCRIPT", "REFUSAL", "UNKNOWN_TOOL", "ModelServer", "ServedRequest", "running_model_server"]

@@ -1,4 +1,4 @@
-"""The loopback model server: paths, keys, models, and sending answers, broken ones too."""
+"""The loopback model server: paths, keys, models, and the log of what was served."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
@@ -19,12 +18,13 @@ from pydantic import JsonValue
 
 from harness.schema.candidate import Api
 from harness.testing.model_server import catalogue, faults
-from harness.testing.model_server.asked import Asked, Dialect
+from harness.testing.model_server.asked import Dialect
 from harness.testing.model_server.chat import ChatDialect
+from harness.testing.model_server.exchange import Dropped, Exchange, ServedRequest
 from harness.testing.model_server.http import ClientGone, Connection, HttpRequest
 from harness.testing.model_server.messages import MessagesDialect
-from harness.testing.model_server.play import Answer, Stage
-from harness.testing.model_server.refused import Refused, anthropic_error, openai_error
+from harness.testing.model_server.play import Stage
+from harness.testing.model_server.refused import Refused
 from harness.testing.model_server.responses import ResponsesDialect
 from harness.testing.model_server.seal import Seal
 from harness.testing.players import Fault, Player
@@ -35,45 +35,9 @@ _DIALECTS: dict[str, Dialect] = {
     "/v1/chat/completions": ChatDialect(),
     "/v1/messages": MessagesDialect(),
 }
-_FRAMES_AT_ONCE = 4
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie"})
 _MAX_MESSAGES_BYTES = 32 * 1024 * 1024
 _COUNTERS = {"/v1/responses/input_tokens": "/v1/responses", "/v1/messages/count_tokens": "/v1/messages"}
-
-
-@dataclass(kw_only=True)
-class ServedRequest:
-    """One request as the server's log keeps it.
-
-    ``turn`` and ``number`` (how often this turn of this conversation was asked for) count from 1; they and
-    ``conversation`` are ``None`` when the request was refused. ``script`` is ``None`` for unscripted answers.
-    ``finished`` is true once the whole answer was handed to the client, ``fault`` the kind of fault played.
-    ``remarks`` are doubtful things that the service lets pass, such as thinking that was not sent back.
-    ``body`` and ``headers`` are kept only by a server made with ``keep_bodies=True``; keys are left out.
-    """
-
-    method: str
-    path: str
-    api: Api | None = None
-    model: str | None = None
-    player: str | None = None
-    script: str | None = None
-    conversation: str | None = None
-    turn: int | None = None
-    number: int | None = None
-    fault: str | None = None
-    status: int | None = None
-    error: str = ""
-    stream: bool = False
-    request_bytes: int = 0
-    response_bytes: int = 0
-    finished: bool = False
-    remarks: tuple[str, ...] = ()
-    body: Mapping[str, JsonValue] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class _Dropped(Exception):  # noqa: N818 - it is wanted
-    """The connection is to be closed now."""
 
 
 class ModelServer:
@@ -105,6 +69,7 @@ class ModelServer:
         self._address = (host, port)
         self._keep_bodies = keep_bodies
         self._port: int | None = None
+        self._taken = 0
         self._stack = AsyncExitStack()
 
     @property
@@ -140,20 +105,26 @@ class ModelServer:
             try:
                 async for request in connection.requests():
                     await self._answer(connection, request)
-            except (ClientGone, _Dropped):
+            except (ClientGone, Dropped):
                 return
 
     async def _answer(self, connection: Connection, request: HttpRequest) -> None:
-        entry = ServedRequest(method=request.method, path=request.path, request_bytes=len(request.body))
+        self._taken += 1
+        entry = ServedRequest(
+            method=request.method,
+            path=request.path,
+            request_id=f"req_{self._taken:024x}",
+            request_bytes=len(request.body),
+        )
         self.requests.append(entry)
         if self._keep_bodies:
             entry.headers = {key: value for key, value in request.headers.items() if key not in _SECRET_HEADERS}
-        exchange = _Exchange(connection, entry)
+        exchange = Exchange(connection, entry)
         try:
             await self._route(exchange, request)
         except Refused as refused:
             await exchange.refuse(refused, anthropic=_speaks_anthropic(request))
-        except (ClientGone, _Dropped):
+        except (ClientGone, Dropped):
             entry.finished = False
             raise
         except Exception as error:  # a defect of this server must not look like a dropped connection
@@ -163,7 +134,7 @@ class ModelServer:
                     Refused(500, f"The scripted model server is defective: {error!r}"), anthropic=False
                 )
 
-    async def _route(self, exchange: _Exchange, request: HttpRequest) -> None:
+    async def _route(self, exchange: Exchange, request: HttpRequest) -> None:
         self._check_key(request)
         path = request.path
         if path == "/v1/models" or path.startswith("/v1/models/"):
@@ -181,7 +152,7 @@ class ModelServer:
             raise Refused(413, "Request exceeds the maximum allowed number of bytes.")
         await self._ask(exchange, request, target)
 
-    async def _ask(self, exchange: _Exchange, request: HttpRequest, path: str) -> None:
+    async def _ask(self, exchange: Exchange, request: HttpRequest, path: str) -> None:
         entry, dialect = exchange.entry, _DIALECTS[path]
         entry.api = dialect.api
         body = _json(request)
@@ -240,96 +211,6 @@ class ModelServer:
             raise catalogue.unknown_model(name, anthropic=dialect.api == "anthropic-messages")
         entry.player = player.name
         return player
-
-
-_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie"})
-
-
-class _Exchange:
-    """Sends one answer and notes in the log what was sent."""
-
-    def __init__(self, connection: Connection, entry: ServedRequest) -> None:
-        self._connection = connection
-        self.entry = entry
-
-    async def json(
-        self, status: int, body: Mapping[str, JsonValue], headers: Mapping[str, str] | None = None
-    ) -> None:
-        data = json.dumps(body, ensure_ascii=False).encode()
-        await self._whole(status, data, "application/json", headers or {})
-
-    async def refuse(self, refused: Refused, *, anthropic: bool) -> None:
-        self.entry.error = refused.message
-        request_id = f"req_{id(self.entry):024x}"[:28]
-        body = anthropic_error(refused, request_id) if anthropic else openai_error(refused)
-        await self.json(refused.status, body, refused.headers)
-
-    async def reply(self, dialect: Dialect, answer: Answer, asked: Asked) -> None:
-        fault = answer.fault
-        if answer.delay_s:
-            await self._connection.silence(answer.delay_s)
-        match fault.kind if fault else None:
-            case "html":
-                await self._whole(502, faults.HTML_PAGE, "text/html", {})
-            case "wrong_content_type":
-                await self._whole(200, b"upstream connect error\n", "text/plain", {})
-            case "drop":
-                raise _Dropped
-            case "stall" if fault:
-                await self._connection.silence(fault.stall_s)
-                raise _Dropped
-            case _ if asked.stream:
-                await self._stream(dialect, answer, asked)
-            case _:
-                await self._unstreamed(dialect, answer, asked)
-
-    async def _stream(self, dialect: Dialect, answer: Answer, asked: Asked) -> None:
-        fault = answer.fault
-        frames = [frame.encode() for frame in faults.bent_frames(fault, dialect, answer.reply, asked)]
-        cut = len(frames) // 2 if fault and fault.kind in {"drop_stream", "stall_stream"} else None
-        self.entry.status = 200
-        headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        await self._connection.start(200, headers)
-        sent = frames[:cut]
-        for start in range(0, len(sent), _FRAMES_AT_ONCE):
-            data = b"".join(sent[start : start + _FRAMES_AT_ONCE])
-            self.entry.response_bytes += len(data)
-            self.entry.finished = cut is None and start + _FRAMES_AT_ONCE >= len(sent)
-            await self._connection.data(data)
-        await self._break_off(fault, cut is not None)
-        await self._connection.finish()
-
-    async def _unstreamed(self, dialect: Dialect, answer: Answer, asked: Asked) -> None:
-        fault = answer.fault
-        if fault and fault.kind in {"error_event", "error_frame"}:
-            text = "The server had an error while processing your request."
-            await self.refuse(
-                Refused(500, text, kind="server_error"), anthropic=dialect.api == "anthropic-messages"
-            )
-            return
-        data = json.dumps(dialect.body(answer.reply, asked), ensure_ascii=False).encode()
-        if fault and fault.kind in {"bad_json", "no_terminal"}:
-            data = data[: len(data) // 2]
-        if fault and fault.kind in {"drop_stream", "stall_stream"}:
-            self.entry.status = 200
-            await self._connection.start(
-                200, {"content-type": "application/json", "content-length": str(len(data))}
-            )
-            await self._connection.data(data[: len(data) // 2])
-            await self._break_off(fault, cut=True)
-        await self._whole(200, data, "application/json", {})
-
-    async def _break_off(self, fault: Fault | None, cut: bool) -> None:
-        if not cut or fault is None:
-            return
-        if fault.kind == "stall_stream":
-            await self._connection.silence(fault.stall_s)
-        raise _Dropped
-
-    async def _whole(self, status: int, data: bytes, kind: str, headers: Mapping[str, str]) -> None:
-        self.entry.status, self.entry.finished = status, True
-        self.entry.response_bytes += len(data)
-        await self._connection.send(status, {"content-type": kind, **headers}, data)
 
 
 @contextmanager

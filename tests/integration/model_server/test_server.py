@@ -85,11 +85,13 @@ def test_a_body_that_is_no_json_object_is_refused() -> None:
 
 def test_the_log_tells_what_was_served_and_keeps_bodies_only_when_asked() -> None:
     with running_model_server([PLAYER], keep_bodies=True) as server:
-        assert chat(server.base_url).status_code == 200
+        answer = chat(server.base_url)
+        assert answer.status_code == 200
         (entry,) = server.requests
         assert (entry.api, entry.model, entry.player, entry.turn, entry.number) == ("openai-chat", "p", "p", 1, 1)
         assert entry.body == {"model": "p", "messages": [{"role": "user", "content": "task"}]}
         assert "authorization" not in entry.headers
+        assert entry.request_id == answer.headers["x-request-id"]
         assert entry.request_bytes > 0
         assert entry.response_bytes > 0
     with running_model_server([PLAYER]) as server:
@@ -205,6 +207,15 @@ async def test_a_server_in_use_can_be_stopped(anyio_backend: str) -> None:
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
     assert server.requests[0].finished is False
+
+
+async def test_a_server_in_a_cancelled_scope_ends(anyio_backend: str) -> None:
+    with anyio.move_on_after(0.1) as scope:
+        async with ModelServer([PLAYER]) as server:
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    with pytest.raises(httpx2.ConnectError):
+        await anyio.to_thread.run_sync(chat, server.base_url)
 
 
 def test_an_error_in_the_block_comes_out_as_it_is() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,16 @@ def test_the_bundled_players_can_be_read() -> None:
     for player in bundled_players():
         assert player.scripts
         assert player.fingerprint
+
+
+def test_the_example_of_the_documentation_is_a_player(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "scripted-players.md").read_text()
+    player, script, fault = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (read,) = load_players(_folder(tmp_path, player=player, script=script + fault))
+    assert read.scripts[0].fits("Please port\nthe parser.")
+    first, second, last = read.scripts[0].turns
+    assert [call.tool for turn in (first, second, last) for call in turn.calls] == ["shell", "submit"]
+    assert last.faults == (Fault("rate_limit", times=2),)
 
 
 def test_a_fault_of_an_unknown_kind_is_refused() -> None:
