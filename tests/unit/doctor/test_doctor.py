@@ -241,12 +241,12 @@ def test_a_run_is_refused_in_one_sentence_with_a_way_on(short: Path, monkeypatch
             True,
         ),
         (
-            "failed to create NAT chain DOCKER: iptables failed: (nf_tables): Could not fetch rule set generation id",
+            "failed to create NAT chain: iptables failed: (nf_tables): Could not fetch rule set generation id",
             "nftables",
             True,
         ),
         (
-            "failed to create NAT chain DOCKER: iptables failed: can't initialize iptables table: Permission denied",
+            "failed to create NAT chain: iptables failed: Permission denied",
             "network",
             False,
         ),
