@@ -246,11 +246,9 @@ def _folder(path: Path) -> Path | None:
 
 def _doubts(config: TaskToml) -> tuple[str, ...]:
     doubts = []
-    version = str(config.schema_version or config.version or "")
+    version = str(config.schema_version or "")
     if _NUMBERS.fullmatch(version) and _numbers(version) > _numbers(NEWEST_VERSION):
         doubts.append(f"task.toml: version {version} is newer than {NEWEST_VERSION}, the newest known here")
-    if config.environment.storage_mb is not None or config.environment.storage is not None:
-        doubts.append("task.toml: environment.storage_mb has no effect: Docker cannot limit a container's disk")
     if config.environment.gpu_types:
         doubts.append("task.toml: environment.gpu_types has no effect with Docker")
     return tuple(doubts)

@@ -196,19 +196,29 @@ class VerifierToml(NetworkKeys):
         return self
 
 
+def _no_way_up(path: str) -> str:
+    if not path or ".." in path.split("/"):
+        msg = f"expected a path without '..', found {path!r}"
+        raise ValueError(msg)
+    return path
+
+
+PathInside = Annotated[str, AfterValidator(_no_way_up)]
+
+
 class ArtifactToml(Table):
     """An artifact written as a table."""
 
-    source: Annotated[str, Field(min_length=1)]
-    destination: str | None = None
+    source: PathInside
+    destination: PathInside | None = None
     exclude: list[str] = []
     service: str | None = None
 
     @field_validator("destination")
     @classmethod
-    def _stays_below(cls, value: str | None) -> str | None:
-        if value is not None and (value.startswith("/") or ".." in value.split("/")):
-            msg = f"expected a relative path without '..', found {value!r}"
+    def _is_relative(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("/"):
+            msg = f"expected a relative path, found {value!r}"
             raise ValueError(msg)
         return value
 
@@ -244,7 +254,7 @@ class StepToml(Table):
     verifier: VerifierToml = VerifierToml()
     min_reward: float | dict[str, float] | None = None
     healthcheck: HealthcheckToml | None = None
-    artifacts: list[str | ArtifactToml] = []
+    artifacts: list[PathInside | ArtifactToml] = []
 
     @field_validator("name")
     @classmethod
@@ -261,7 +271,7 @@ class TaskToml(Table):
     schema_version: Version | None = None
     version: Version | None = None
     source: str | None = None
-    artifacts: list[str | ArtifactToml] = []
+    artifacts: list[PathInside | ArtifactToml] = []
     multi_step_reward_strategy: Literal["mean", "final"] | None = None
     multi_step_reward_mode: Literal["mean", "final"] | None = None
     task: PackageToml = PackageToml()

@@ -107,9 +107,56 @@ def test_every_key_reaches_the_task(write_task: WriteTask) -> None:
     assert environment.mcp_servers[0].transport == "streamable-http"
     assert environment.skills_dir == "/skills"
     assert task.step_reward == "final"
-    assert task.warnings == (
-        "task.toml: environment.storage_mb has no effect: Docker cannot limit a container's disk",
+    assert task.warnings == ()
+
+
+def test_a_task_of_terminal_bench_2_1_is_read_without_a_warning(write_task: WriteTask) -> None:
+    """The keys and tables that all of its 89 tasks have."""
+    task = read_task(
+        write_task(
+            """\
+schema_version = "1.1"
+artifacts = []
+
+[task]
+name = "terminal-bench/example"
+description = "x"
+keywords = ["a"]
+[[task.authors]]
+name = "Ann"
+email = "ann@example.org"
+
+[metadata]
+author_name = "Ann"
+expert_time_estimate_min = 30.0
+
+[verifier]
+timeout_sec = 900.0
+
+[agent]
+timeout_sec = 900.0
+
+[environment]
+build_timeout_sec = 600.0
+docker_image = "example/x:20251031"
+cpus = 1
+memory_mb = 4096
+storage_mb = 10240
+gpus = 0
+allow_internet = true
+mcp_servers = []
+
+[verifier.env]
+
+[environment.env]
+
+[solution.env]
+"""
+        )
     )
+    assert task.warnings == ()
+    assert unsupported(task) is None
+    assert task.environment.network.mode == "public"
 
 
 def test_the_oldest_spelling_is_understood(write_task: WriteTask) -> None:
@@ -177,6 +224,12 @@ def test_an_empty_file_gives_the_formats_defaults(write_task: WriteTask) -> None
             'artifacts = [\n  "/a",\n  {source = "/b", destination = "../c"},\n]\n',
             "task.toml:3: artifacts[1].destin",
         ),
+        ('artifacts = ["/logs/../etc"]\n', "task.toml:1: artifacts[0]: expected a path without '..'"),
+        ('[[artifacts]]\nsource = ""\n', "task.toml:2: artifacts[0].source: expected a path without"),
+        (
+            'artifacts = [{source = "/a", destination = "/b"}]\n',
+            "artifacts[0].destination: expected a relative path",
+        ),
         ('multi_step_reward_mode = "mean"\nmulti_step_reward_strategy = "final"\n', "contradict each other"),
         ("[agent]\ntimeout_sec = \n", "task.toml:2: invalid value."),
         ("[agent]\na = 1\n[agent]\n", "task.toml:3: cannot declare"),
@@ -214,6 +267,7 @@ def test_unknown_keys_are_warnings_with_line_and_near_name(write_task: WriteTask
 
 
 def test_a_newer_version_is_read_with_a_warning(write_task: WriteTask) -> None:
+    assert read_task(write_task('version = "2.0"\n', name="legacy")).warnings == ()
     assert "version 1.10 is newer than 1.4" in read_task(write_task('schema_version = "1.10"\n')).warnings[0]
 
 
