@@ -159,6 +159,7 @@ def _scripted(text: str) -> ModelSettings:
         base_url=None,
         key_env=None,
         context_window=player.context_window,
+        options={"reasoning_summary": "auto"} if player.api == "openai-responses" else {},
         price=Price(input_mtok=0, output_mtok=0),
         fingerprint=player.fingerprint,
     )

@@ -48,8 +48,7 @@ def report_command(folder: Path, output: Path | None, report_format: str) -> int
     store = open_run(folder)
     target = output or folder / f"report.{report_format}"
     written = write_report(analyse(store), store, target, report_format)
-    for line in written.lines():
-        print(line)
+    print(written.composition)
     return EXIT_OK
 
 
