@@ -10,12 +10,12 @@ import io
 import posixpath
 import shlex
 import tarfile
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from harness.data import data_folder
 from harness.task import read_task
@@ -76,10 +76,11 @@ class Trial:
     def verify(self) -> Verdict:
         """Bring in the hidden tests, run them, and read what they wrote."""
         self.upload(self.task.path / "tests", "/tests")
-        done = self.run(["bash", "-c", "chmod +x /tests/test.sh; /tests/test.sh 2>&1"], user=self.task.verifier.user)
+        command = ["bash", "-c", "chmod +x /tests/test.sh; /tests/test.sh 2>&1"]
+        done = self.run(command, user=self.task.verifier.user)
         reward = self.run(["cat", "/logs/verifier/reward.txt"]).output.strip()
         report = self.run(["cat", "/logs/verifier/junit.xml"])
-        cases = ElementTree.fromstring(report.output).iter("testcase")
+        cases = ET.fromstring(report.output).iter("testcase")
         failed = frozenset(str(case.get("name")) for case in cases if len(case))
         return Verdict(reward=reward, failed=failed, output=done.output)
 
@@ -92,7 +93,8 @@ def trial(client: DockerClient, task: Task, image: str) -> Iterator[Trial]:
     )
     try:
         started = Trial(task, container)
-        started.run(["sh", "-c", "mkdir -p /logs/agent /logs/verifier /logs/artifacts; chmod 777 /logs/*"], user="root")
+        folders = "mkdir -p /logs/agent /logs/verifier /logs/artifacts; chmod 777 /logs/*"
+        started.run(["sh", "-c", folders], user="root")
         yield started
     finally:
         container.remove(force=True, v=True)
@@ -144,7 +146,8 @@ def _edit(where: Trial, arguments: Mapping[str, object]) -> Outcome:
     if new == old:
         return Outcome(exit_code=0, output=old)
     data = base64.b64encode(new.encode()).decode()
-    return where.bash(f"mkdir -p {shlex.quote(posixpath.dirname(path))}; echo {data} | base64 -d > {shlex.quote(path)}")
+    folder = shlex.quote(posixpath.dirname(path))
+    return where.bash(f"mkdir -p {folder}; echo {data} | base64 -d > {shlex.quote(path)}")
 
 
 def _replaced(old: str, arguments: Mapping[str, object]) -> str | None:

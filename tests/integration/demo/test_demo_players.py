@@ -1,4 +1,4 @@
-"""The scripted players' scripts, carried out call by call: the careful one passes, the hasty one where it is meant to."""
+"""The scripted players' scripts, carried out call by call, score as they are meant to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.integration.demo.driver import TASKS, Trial, play
 
 pytestmark = pytest.mark.docker
 
+Start = Callable[[str], Trial]
 HASTY_PASSES = {"stock-service"}
 CASES = [("careful", task, "1") for task in TASKS] + [
     ("hasty", task, "1" if task in HASTY_PASSES else "0") for task in TASKS
@@ -18,7 +19,7 @@ CASES = [("careful", task, "1") for task in TASKS] + [
 
 
 @pytest.mark.parametrize(("player", "task", "reward"), CASES)
-def test_a_player_s_work_scores_as_intended(start: Callable[[str], Trial], player: str, task: str, reward: str) -> None:
+def test_a_player_s_work_scores_as_intended(start: Start, player: str, task: str, reward: str) -> None:
     trial = start(task)
     script = next(one for one in bundled_players() if one.name == player).script_for(trial.task.instruction)
     assert script is not None

@@ -12,7 +12,7 @@ setsid nohup python3 /srv/depot/depot.py > /tmp/depot.log 2>&1 < /dev/null &
 wait_for() {
     python3 - "$1" <<'END'
 import socket, sys, time
-for _ in range(100):
+for _ in range(200):
     try:
         socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=1).close()
         break
