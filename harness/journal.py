@@ -138,10 +138,10 @@ def fold_journal(lines: Iterable[JournalLine]) -> dict[str, TrialState]:
 class AttemptSummary:
     """What an attempt did and used, folded from its events.
 
-    A sum is ``None`` when there is nothing to sum or when one of its parts is unknown. ``cost_usd`` is the
-    sum of known costs (``None`` if no call's cost is known); ``cost_complete`` is false when some call's
-    cost is unknown, a stream that broke off included. ``phases`` are seconds; a phase that never ended
-    counts to the last event. ``error`` is the last fatal one.
+    A sum is ``None`` when one of its parts is unknown, and 0 when no model was called. ``cost_usd`` is the
+    sum of known costs (``None`` if no call's cost is known, 0 without any call); ``cost_complete`` is false
+    when some call's cost is unknown, a stream that broke off included. ``phases`` are seconds; a phase that
+    never ended counts to the last event. ``error`` is the last fatal one.
     """
 
     opened: AttemptOpened | None = None
@@ -183,6 +183,10 @@ def fold_attempt(events: Iterable[AnyEvent]) -> AttemptSummary:
     for event in events:
         tally.add(event)
     return tally.summary()
+
+
+_NO_TOKENS = Tokens(input=0, cached=0, cache_write=0, output=0, reasoning=0)
+"""Of an attempt that called no model: known, and nothing."""
 
 
 class AttemptTally:
@@ -282,6 +286,7 @@ class AttemptTally:
     def summary(self) -> AttemptSummary:
         """Return the sums so far."""
         now = 0.0 if self._last is None else self._last.t
+        called = self._model_calls > 0 or self._turns > 0
         phases = dict(self._phases)
         for phase, since in self._open_phases.items():
             phases[phase] = phases.get(phase, 0.0) + max(0.0, now - since)
@@ -296,8 +301,8 @@ class AttemptTally:
             tool_errors=self._tool_errors,
             model_calls=self._model_calls,
             model_retries=self._retries,
-            tokens=self._usage.tokens(),
-            cost_usd=self._cost,
+            tokens=self._usage.tokens() if called else _NO_TOKENS,
+            cost_usd=self._cost if called else 0.0,
             cost_complete=self._cost_complete,
             served_models=tuple(self._served),
             image=self._image,

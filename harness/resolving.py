@@ -168,7 +168,7 @@ def _scripted(text: str) -> ModelSettings:
 def _with_model(agent: str, text: str, model: ModelSettings, request: RunRequest) -> Candidate:
     from harness.agent.prompt import default_prompt_text, parse_prompt
 
-    source = str(request.prompt) if request.prompt else "harness/agent/prompts/loop.md"
+    source = request.prompt.name if request.prompt else "harness/agent/prompts/loop.md"
     prompt = _read_prompt(request.prompt) if request.prompt else default_prompt_text()
     parse_prompt(prompt, source=source)
     for tool in request.tools:

@@ -202,9 +202,10 @@ def _result(name: str, *, is_error: bool = False, rejected: bool = False) -> Too
     return ToolEnded(turn=1, result=result, duration_s=0, rejected=rejected)
 
 
-def test_nothing_sums_up_to_nothing() -> None:
+def test_without_a_model_call_nothing_was_used_and_that_is_known() -> None:
     summary = fold_attempt([])
-    assert (summary.tokens, summary.cost_usd, summary.cost_complete) == (Tokens(), None, True)
+    assert summary.tokens == Tokens(input=0, cached=0, cache_write=0, output=0, reasoning=0)
+    assert (summary.cost_usd, summary.cost_complete) == (0.0, True)
     assert (summary.turns, summary.claim, summary.rewards, summary.last_seq) == (0, "", None, None)
 
 
