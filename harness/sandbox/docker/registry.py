@@ -42,11 +42,12 @@ class PullError(Exception):
 
 
 class Registries:
-    """Pulls through one engine."""
+    """Pulls through one engine. ``answer_s`` is how long a registry may take to say anything at all."""
 
-    def __init__(self, engine: APIClient, unreachable: Unreachable) -> None:
+    def __init__(self, engine: APIClient, unreachable: Unreachable, *, answer_s: float = _ANSWER_S) -> None:
         self._engine = engine
         self._unreachable = unreachable
+        self._answer_s = answer_s
 
     async def pull(self, image: str, *, timeout_s: float, on_line: Callable[[str], None]) -> None:
         """Pull an image. Raises ``PullError`` when the registry does not answer soon, refuses, or stalls."""
@@ -68,7 +69,7 @@ class Registries:
         params = {"fromImage": reference.pull_name, "tag": reference.pull_tag}
         call = EngineCall(path="/images/create", params=params, headers=headers)
         try:
-            await follow(self._engine, call, progress.hear, answer_s=_ANSWER_S)
+            await follow(self._engine, call, progress.hear, answer_s=self._answer_s)
         except EngineRefusalError as error:
             sentence = " ".join(str(error).split())
             if any(sign in sentence.lower() for sign in _UNREACHABLE):
@@ -77,7 +78,7 @@ class Registries:
                 )
             raise PullError(sentence) from error
         except TimeoutError as error:
-            why = f"{reference.registry} did not answer within {_ANSWER_S:g} s"
+            why = f"{reference.registry} did not answer within {self._answer_s:g} s"
             self._unreachable.remember(reference.registry, why)
             raise PullError(why) from error
 
