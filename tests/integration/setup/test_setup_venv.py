@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
@@ -24,11 +24,15 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
         open("wait").read()  # a named pipe: waits until somebody writes
     name = "small-1.0-py3-none-any.whl"
     info = "small-1.0.dist-info"
+    files = {
+        "small.py": Path("value.txt").read_text(),
+        f"{info}/METADATA": "Metadata-Version: 2.1\\nName: small\\nVersion: 1.0\\nProvides-Extra: dev\\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: own\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\\n" for path in [*files, f"{info}/RECORD"])
     with zipfile.ZipFile(Path(wheel_directory, name), "w") as wheel:
-        wheel.writestr("small.py", Path("value.txt").read_text())
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: small\\nVersion: 1.0\\nProvides-Extra: dev\\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nGenerator: own\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr(f"{info}/RECORD", f"small.py,,\\n{info}/METADATA,,\\n{info}/WHEEL,,\\n{info}/RECORD,,\\n")
+        for path, text in files.items():
+            wheel.writestr(path, text)
     return name
 """
 PROJECT = """
@@ -102,8 +106,9 @@ def test_one_that_was_killed_half_way_is_made_anew(checkout: Path) -> None:
     process = subprocess.Popen(
         ["make", "venv"], cwd=checkout, env=environ, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    for _ in _until(lambda: (checkout / "waiting").exists()):
+    while not (checkout / "waiting").exists():
         assert process.poll() is None
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (checkout / ".venv/.ready").exists()
@@ -161,12 +166,3 @@ def test_make_alone_says_what_can_be_made(checkout: Path) -> None:
     listed = make(checkout, "help")
     assert listed.returncode == 0
     assert all(f"make {target} " in listed.stdout for target in ("demo", "test", "lint", "doctor"))
-
-
-def _until(happened: object) -> Iterator[None]:
-    import time
-
-    assert callable(happened)
-    while not happened():
-        yield
-        time.sleep(0.05)
