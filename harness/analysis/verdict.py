@@ -147,7 +147,9 @@ def _notes(tables: Tables) -> list[str]:
         notes.append(f"{many} of {len(tables.grid)} unsound by the controls and left out of the rates: {names}.")
     waiting = [line for line in tables.coverage if line.role == "candidate" and line.unscored]
     for line in waiting:
-        bounds = f" Its share of solved trials lies between {span(line.bounds)}." if line.bounds else ""
+        bounds = (
+            f" They could put its share of solved trials anywhere from {span(line.bounds)}." if line.bounds else ""
+        )
         notes.append(
             f"{_label(tables, line.candidate)}: {line.unscored} of {line.planned} trials have no verdict "
             f"({line.infra} infra, {line.missing} missing{_unverified(line.unscored - line.infra - line.missing)})."
@@ -162,7 +164,9 @@ def _unverified(count: int) -> str:
 
 
 def _label(tables: Tables, name: str) -> str:
-    return tables.candidate(name).label
+    """Return the name with its note, short enough for a sentence."""
+    label = " ".join(tables.candidate(name).label.split())
+    return label if len(label) <= 80 else f"{label[:79]}…"
 
 
 def _these(tasks: int) -> str:

@@ -37,29 +37,35 @@ def conversation(events: Sequence[AnyEvent], *, hide_work: bool = False) -> Iter
     """Yield one block per thing that happened; ``hide_work`` leaves out what a reference solution did."""
     answered = {(event.turn, event.result.call_id) for event in events if isinstance(event, ToolEnded)}
     timings = {event.turn: event for event in events if isinstance(event, ModelCalled) and event.error is None}
+    phase: str | None = None
     for event in events:
         match event:
-            case PromptShown():
-                yield _prompt(event)
+            case PhaseStarted():
+                phase = event.phase
+                continue
             case ModelReplied():
-                yield _turn(event, timings.get(event.turn), answered)
-            case ToolEnded():
-                yield _result(event)
-            case ModelCalled(error=error) if error is not None:
-                again = "" if event.retry_in_s is None else f"; asked again after {duration(event.retry_in_s)}"
-                yield _aside("model", f"try {event.try_number}: {error.message}{again}", cls="warn")
+                block: Element | None = _turn(event, timings.get(event.turn), answered)
             case CommandEnded():
-                yield _command(event, hide=hide_work)
+                block = _command(event, hide=hide_work)
             case _:
                 block = _remark(event)
-                if block is not None:
-                    yield block
+        if block is None:
+            continue
+        if phase:  # a phase is named once there is something to see of it
+            yield el("p", phase, cls="phase-mark")
+            phase = None
+        yield block
 
 
 def _remark(event: AnyEvent) -> Element | None:
     match event:
-        case PhaseStarted():
-            return el("p", event.phase, cls="phase-mark")
+        case PromptShown():
+            return _prompt(event)
+        case ToolEnded():
+            return _result(event)
+        case ModelCalled(error=error) if error is not None:
+            again = "" if event.retry_in_s is None else f"; asked again after {duration(event.retry_in_s)}"
+            return _aside("model", f"try {event.try_number}: {error.message}{again}", cls="warn")
         case NoticeShown():
             return _aside("notice to the model", f"({event.reason}) {event.text}")
         case LimitReached(limit=limit):
@@ -96,7 +102,7 @@ def _prompt(event: PromptShown) -> Element:
     return el(
         "div",
         el("details", el("summary", "system prompt"), el("pre", event.system)) if event.system else None,
-        el("details", el("summary", f"{len(tools)} tools"), el("ul", tools, cls="plain")) if tools else None,
+        el("details", el("summary", "the tools"), el("ul", tools, cls="plain")) if tools else None,
         el("details", el("summary", "the task"), _parts(event.parts), open=""),
         cls="prompt",
     )

@@ -46,7 +46,7 @@ def diff_nodes(patch: str) -> Iterator[Element]:
 
 def _files(patch: str) -> list[_File]:
     files: list[_File] = []
-    for line in clean(patch).split("\n"):
+    for line in clean(patch).removesuffix("\n").split("\n"):
         if line.startswith("diff --git "):
             files.append(_File(path=line.rpartition(" b/")[2]))
         if not files:
@@ -62,7 +62,7 @@ def _files(patch: str) -> list[_File]:
 def _file_node(file: _File, shown: Sequence[str]) -> Element:
     added = sum(line.startswith("+") for line in file.lines)
     removed = sum(line.startswith("-") for line in file.lines)
-    body: list[Node] = [node for line, node in zip(shown, _coloured(file.path, shown), strict=True) if line or node]
+    body = list(_coloured(file.path, shown))
     rest = len(file.lines) - len(shown)
     summary = el(
         "summary",
@@ -101,20 +101,15 @@ _KIND = {"+": "add", "-": "cut", "@": "hunk", "\\": "hunk"}
 
 
 def _coloured(path: str, lines: Sequence[str]) -> Iterator[Element]:
-    """Yield a node per line. Each side of the patch is read as text of its own, so that strings stay whole."""
+    """Yield a node per line. Lines are read alone: a hunk may start inside a string, whose end would turn all."""
     lexer = _lexer(path) if sum(map(len, lines)) <= COLOURED_CHARACTERS else None
-    new = _tokens(lexer, [line[1:] for line in lines if line[:1] not in {"-", "@", "\\"}])
-    old = _tokens(lexer, [line[1:] for line in lines if line[:1] not in {"+", "@", "\\"}])
     for line in lines:
         sign = line[:1]
         kind = _KIND.get(sign, "same")
-        if kind == "hunk":
-            yield el("span", line, "\n", cls="hunk")
-            continue
-        side = next(old) if sign == "-" else next(new)
-        if sign not in {"-", "+"}:
-            next(old)
-        yield el("span", sign or " ", side, "\n", cls=kind)
+        if kind == "hunk" or lexer is None:
+            yield el("span", line, "\n", cls=kind)
+        else:
+            yield el("span", sign or " ", _tokens(lexer, line[1:]), "\n", cls=kind)
 
 
 def _lexer(path: str) -> Lexer | None:
@@ -124,23 +119,10 @@ def _lexer(path: str) -> Lexer | None:
         return None
 
 
-def _tokens(lexer: Lexer | None, lines: Sequence[str]) -> Iterator[Sequence[Node]]:
-    """Yield each line's coloured pieces."""
-    if lexer is None:
-        yield from ([line] for line in lines)
-        return
-    row: list[Node] = []
-    done = 0
-    for kind, value in lexer.get_tokens("\n".join(lines)):
+def _tokens(lexer: Lexer, line: str) -> Iterator[Node]:
+    for kind, piece in lexer.get_tokens(line):
         cls = _class_of(kind)
-        for index, piece in enumerate(value.split("\n")):
-            if index:
-                yield row
-                row, done = [], done + 1
-            if piece:
-                row.append(el("span", piece, cls=cls) if cls else piece)
-    yield row
-    yield from ([line] for line in lines[done + 1 :])
+        yield el("span", piece, cls=cls) if cls else piece
 
 
 def _class_of(kind: object) -> str:

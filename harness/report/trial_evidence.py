@@ -108,7 +108,9 @@ def _changes(work: WorkReport) -> Element | None:
     items = [el("li", f"{change.change} ", el("code", change.path)) for change in work.changes[:200]]
     items += [el("li", f"not in the patch: {text}") for text in work.skipped[:50]]
     total = max(work.changes_total, len(work.changes))
-    return el("details", el("summary", f"{count(total)} paths differ from the image"), el("ul", items, cls="plain"))
+    return el(
+        "details", el("summary", f"paths that differ from the image: {count(total)}"), el("ul", items, cls="plain")
+    )
 
 
 def _services(collected: WorkCollected) -> Element | None:
@@ -117,7 +119,7 @@ def _services(collected: WorkCollected) -> Element | None:
     items = [
         el("li", f"{process.pid} {process.user} ", el("code", process.command)) for process in collected.services
     ]
-    return el("details", el("summary", f"{len(items)} processes were left running"), el("ul", items, cls="plain"))
+    return el("details", el("summary", f"processes left running: {len(items)}"), el("ul", items, cls="plain"))
 
 
 def _verifier(source: TrialSource) -> Element | None:
@@ -167,13 +169,13 @@ def _image(image: ImageFacts) -> list[Pair]:
             el("code", base.asked),
             " was replaced by ",
             el("code", base.used),
-            f": {base.reason} {base.differs}",
+            f": {base.reason}. {base.differs}",
         )
         for base in image.substitutions
     ]
     trust = image.trust
-    added = [f"{trust.certificates} certificate authorities"] if trust.certificates else []
-    built = f", built in {duration(image.build_s)}" if image.build_s else ""
+    added = [f"certificates beyond the public ones: {trust.certificates}"] if trust.certificates else []
+    built = f" in {duration(image.build_s)}" if image.build_s else ""
     return [
         ("image", image.asked or image.tag),
         ("origin", f"{image.origin}{built}"),
@@ -186,6 +188,6 @@ def _image(image: ImageFacts) -> list[Pair]:
 
 def _record(source: TrialSource) -> Element:
     items = [el("li", el("code", name), f" {size(length)}") for name, length in source.files.listing()]
-    kept = el("details", el("summary", f"{len(items)} files were kept"), el("ul", items, cls="plain"))
+    kept = el("details", el("summary", f"files that were kept: {len(items)}"), el("ul", items, cls="plain"))
     where = el("p", "All of this attempt is in ", el("code", source.files.shown_as), " of the run's folder.")
     return el("section", el("h3", "Record"), where, kept if items else None, cls="record")

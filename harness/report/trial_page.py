@@ -16,7 +16,7 @@ from harness.report.attempt_files import attempt_files
 from harness.report.conversation import conversation
 from harness.report.node import Element, Node, el
 from harness.report.outcome import OUTCOMES, chip
-from harness.report.text import count, duration, usd
+from harness.report.text import count, duration, one_line, usd
 from harness.report.trial_evidence import TrialSource, evidence, folded, pairs
 from harness.schema.event import ErrorRecord, Failed, PhaseEnded
 from harness.schema.result import AttemptDiscarded, AttemptEnded, JournalLine
@@ -103,7 +103,7 @@ def _siblings(source: TrialSource) -> Element | None:
         look = OUTCOMES[row.outcome]
         here = {"aria_current": "page"} if row.trial == source.row.trial else {}
         mark = el("span", look.glyph, cls=look.css)
-        name = f" {row.candidate} {row.repeat}"
+        name = f" {one_line(row.candidate, 40)} {row.repeat}"
         links.append(el("li", el("a", mark, name, href=f"#trial={trial_key(row.trial)}", title=look.word, **here)))
     return el("nav", el("ul", links, cls="siblings"), aria_label="Trials of this task")
 

@@ -1,0 +1,8 @@
+"""Runs that never ran, for everything that reads a record."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "golden"))
