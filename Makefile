@@ -12,7 +12,7 @@ help: ## Show what can be made
 
 demo: venv ## Set up all that is missing, run the demo suite, write its report
 	@$(BIN)/harness doctor --fix
-	@$(BIN)/harness run tasks/demo -m scripted/careful -m scripted/hasty -n 2 --controls --again --yes
+	@$(BIN)/harness run tasks/demo -m scripted/careful -m scripted/hasty -n 2 --controls --again
 
 test: venv-dev ## Set up all that is missing, run every test but the long proofs
 	@$(BIN)/harness doctor --fix --tests
