@@ -126,6 +126,7 @@
     });
   }
 
+  document.getElementById("scripts-off").hidden = true;
   window.addEventListener("hashchange", route);
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && shown) location.hash = "#grid";

@@ -99,7 +99,6 @@ _SHELL = {
     "footer",
     "h1",
     "button",
-    "noscript",
     "script",
     "sup",
 }
