@@ -5,12 +5,9 @@ It knows nothing of the engine, so that it can say whether a task is sound even 
 
 from __future__ import annotations
 
-import base64
 import io
-import posixpath
-import shlex
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from harness.schema.task import Task
-    from harness.testing.players import Call, Script
 
 SUITE = data_folder("tasks") / "demo"
 TASKS = ("migrate-parsimonious", "repair-tidelog", "stock-service")
@@ -114,57 +110,3 @@ def _packed(folder: Path, prefix: str) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as archive:
         archive.add(folder, arcname=prefix, filter=as_root)
     return stream.getvalue()
-
-
-# ------------------------------------------------------------------------------------------- scripted players
-
-
-def play(where: Trial, script: Script) -> list[tuple[Call, Outcome]]:
-    """Carry out every call of a script up to ``submit``; return what each did."""
-    done = []
-    for call in (call for turn in script.turns for call in turn.calls):
-        if call.tool == "submit":
-            break
-        assert not isinstance(call.arguments, str), call
-        done.append((call, _TOOLS[call.tool](where, call.arguments)))
-    return done
-
-
-def _shell(where: Trial, arguments: Mapping[str, object]) -> Outcome:
-    """Run a command where the last one ended, as one long shell would."""
-    remember = "trap 'pwd > /tmp/.replay-folder' EXIT; cd \"$(cat /tmp/.replay-folder 2>/dev/null || pwd)\"\n"
-    return where.bash(remember + str(arguments["command"]))
-
-
-def _edit(where: Trial, arguments: Mapping[str, object]) -> Outcome:
-    path = posixpath.join("/app", str(arguments["path"]))
-    change = _CHANGES[str(arguments["action"])]
-    old = where.bash(f"cat {shlex.quote(path)}").output if arguments["action"] != "create" else ""
-    new = change(old, arguments)
-    if new is None:
-        return Outcome(exit_code=1, output=f"{path}: the text to replace does not occur exactly once")
-    if new == old:
-        return Outcome(exit_code=0, output=old)
-    data = base64.b64encode(new.encode()).decode()
-    folder = shlex.quote(posixpath.dirname(path))
-    return where.bash(f"mkdir -p {folder}; echo {data} | base64 -d > {shlex.quote(path)}")
-
-
-def _replaced(old: str, arguments: Mapping[str, object]) -> str | None:
-    wanted = str(arguments["old"])
-    return old.replace(wanted, str(arguments["new"])) if old.count(wanted) == 1 else None
-
-
-def _inserted(old: str, arguments: Mapping[str, object]) -> str | None:
-    lines, place = old.splitlines(keepends=True), int(str(arguments["line"]))
-    piece = str(arguments["text"])
-    return "".join([*lines[:place], piece if piece.endswith("\n") else piece + "\n", *lines[place:]])
-
-
-_CHANGES: Mapping[str, Callable[[str, Mapping[str, object]], str | None]] = {
-    "view": lambda old, _: old,
-    "create": lambda _, arguments: str(arguments["text"]),
-    "replace": _replaced,
-    "insert": _inserted,
-}
-_TOOLS: Mapping[str, Callable[[Trial, Mapping[str, object]], Outcome]] = {"shell": _shell, "edit": _edit}
