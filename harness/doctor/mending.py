@@ -27,7 +27,7 @@ from harness.doctor.engine import (
 )
 from harness.doctor.failures import Failure, explain
 from harness.doctor.packages import install_packages
-from harness.errors import DaemonError, HarnessError
+from harness.errors import DaemonError, HarnessError, SettingsError
 
 Say = Callable[[str], None]
 
@@ -55,10 +55,13 @@ def repair(purpose: Purpose, say: Say) -> tuple[Check, ...]:
     with _one_at_a_time(say):
         checks = examine(purpose)
         wanting = _wanting(checks)
-        packages = [package for check in wanting if check.name != "engine" for package in _packages(check.name)]
-        if packages:
+        names = {check.name for check in wanting}
+        if "chromium" in names and _chromium_is_a_snap():
+            names.remove("chromium")
+            _playwright_chromium(say)
+        if packages := [package for name in sorted(names - {"engine"}) for package in _PACKAGES[name]]:
             install_packages(packages, say)
-        if any(check.name == "engine" for check in wanting):
+        if "engine" in names:
             have_engine(say)
     return examine(purpose)
 
@@ -67,7 +70,7 @@ def have_engine(say: Say) -> Engine:
     """Return an engine that answers: the one that is here, else one installed and started now."""
     engine = find_engine()
     if engine.state == "absent":
-        install_packages([*_packages("engine"), *_apparmor()], say)
+        install_packages([*_PACKAGES["engine"], *_apparmor()], say)
         engine = find_engine()
     if engine.state == "starting":
         say("Waiting for the Docker Engine, which is starting already…")
@@ -205,8 +208,25 @@ def _wanting(checks: Sequence[Check]) -> list[Check]:
     return [check for check in checks if not check.ok and check.fixable]
 
 
-def _packages(name: str) -> tuple[str, ...]:
-    return _PACKAGES.get(name, ())
+def _chromium_is_a_snap() -> bool:
+    """Ubuntu's package only points to a snap, which neither containers nor headless tests can use."""
+    try:
+        return "ID=ubuntu" in Path("/etc/os-release").read_text().splitlines()
+    except OSError:
+        return False
+
+
+def _playwright_chromium(say: Say) -> None:
+    say("Installing Playwright's Chromium (about a minute)…")
+    command = [sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        raise SettingsError(
+            "Playwright's Chromium could not be installed.",
+            hint=f"Type: {' '.join(command)}",
+            detail=output[-_LOG_TAIL // 4 :],
+        )
 
 
 def _apparmor() -> tuple[str, ...]:
