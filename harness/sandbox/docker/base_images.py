@@ -21,6 +21,7 @@ from harness.errors import ImageError
 from harness.sandbox.docker.apt_sources import AptSettings, read_apt_settings
 from harness.sandbox.docker.bootstrap import DISTRIBUTIONS, bootstrap_tree, find_mirror, have_tools
 from harness.sandbox.docker.builds import BuildOrder, engine_client, image_id, run_build, tar_of
+from harness.sandbox.docker.classic import PlainFile
 from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, follow
 from harness.sandbox.docker.once import cache_folder, machine_lock
 from harness.sandbox.docker.recipes import Bootstrap, LoadedRecipe, Recipe, find_recipe, load_recipes
@@ -174,9 +175,10 @@ class _Maker:
 
     async def _derive(self, found: LoadedRecipe, tag: str, base: str) -> None:
         self._announce(found, tag)
-        files = {"Dockerfile": _derived_dockerfile(found, base, self._settings.index).encode()}
+        text = _derived_dockerfile(found, base, self._settings.index)
+        files = {"Dockerfile": PlainFile(data=text.encode())}
         if found.recipe.setup:
-            files["setup.sh"] = found.script
+            files["setup.sh"] = PlainFile(data=found.script)
         order = BuildOrder(
             tag=tag,
             what=f"base image {tag}",

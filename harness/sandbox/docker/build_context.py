@@ -12,8 +12,9 @@ import os
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,8 @@ DOCKERFILE = "Dockerfile"
 REWRITTEN = ".harness.Dockerfile"
 """The rewritten Dockerfile in the tar. The engine takes it out of the context again, because ``.dockerignore``
 names it: ``COPY . .`` then copies what the task's author sees, the original Dockerfile included."""
+
+Modes = Sequence[tuple[str, int]]
 
 _IGNORE = ".dockerignore"
 _CHUNK = 1 << 20
@@ -61,14 +64,17 @@ class BuildContext:
             digest.update(f"{file.path}\0{kind}\0{file.mode:o}\0{content}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def tar(self, rewritten: str | None) -> IO[bytes]:
-        """Return the context as a tar, open at its start; ``rewritten`` is the Dockerfile to build instead."""
+    def tar(self, rewritten: str | None, modes: Modes = ()) -> IO[bytes]:
+        """Return the context as a tar, open at its start.
+
+        ``rewritten`` is the Dockerfile to build instead, ``modes`` are octal modes for paths or patterns.
+        """
         target = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever builds with it
         try:
             with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for file in self.files:
                     if rewritten is None or file.path != _IGNORE:
-                        self._add(tar, file)
+                        self._add(tar, file, modes)
                 for name, data in self._beside(rewritten).items():
                     tar.addfile(_plain(name, len(data)), io.BytesIO(data))
         except BaseException:
@@ -92,9 +98,9 @@ class BuildContext:
                 known[key] = hashlib.file_digest(handle, "sha256").hexdigest()
         return known[key]
 
-    def _add(self, tar: tarfile.TarFile, file: ContextFile) -> None:
+    def _add(self, tar: tarfile.TarFile, file: ContextFile, modes: Modes) -> None:
         info = _plain(file.path, 0)
-        info.mode, info.mtime = file.mode, file.mtime_ns // 1_000_000_000
+        info.mode, info.mtime = _mode_of(file, modes), file.mtime_ns // 1_000_000_000
         if file.link is not None:
             info.type, info.linkname = tarfile.SYMTYPE, file.link
         elif file.is_folder:
@@ -105,6 +111,18 @@ class BuildContext:
                 tar.addfile(info, handle)
             return
         tar.addfile(info)
+
+
+def _mode_of(file: ContextFile, modes: Modes) -> int:
+    """Return the mode that is asked for a path, by its own name or that of a folder above it; else its own."""
+    mode = file.mode
+    parts = file.path.split("/")
+    for source, asked in modes:
+        pattern = source.removeprefix("./").strip("/")
+        head = "/".join(parts[: pattern.count("/") + 1])
+        if pattern in {"", "."} or fnmatchcase(head, pattern):
+            mode = asked
+    return mode
 
 
 def _plain(name: str, size: int) -> tarfile.TarInfo:

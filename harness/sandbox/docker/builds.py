@@ -22,7 +22,10 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from harness.errors import DaemonError, ImageError
+from harness.sandbox.docker.classic import PlainFile
+from harness.sandbox.docker.engine import open_engine
 from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, StreamItem, follow
+from harness.sandbox.docker.once import machine_lock
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -51,19 +54,8 @@ async def engine_client(client: APIClient | None) -> AsyncIterator[APIClient]:
     if client is not None:
         yield client
         return
-    import docker
-    from docker.utils import kwargs_from_env
-
-    try:
-        own = await anyio.to_thread.run_sync(lambda: docker.APIClient(**kwargs_from_env(), version="auto"))
-    except (DockerException, RequestException) as error:
-        raise DaemonError(
-            f"The Docker Engine does not answer: {error}.", hint="`harness doctor --fix` can set it up."
-        ) from error
-    try:
-        yield own
-    finally:
-        own.close()
+    async with open_engine() as own:
+        yield own.api
 
 
 async def image_id(engine: APIClient, tag: str) -> str | None:
@@ -77,15 +69,33 @@ async def image_id(engine: APIClient, tag: str) -> str | None:
     return str(found["Id"])
 
 
-def tar_of(files: Mapping[str, bytes]) -> IO[bytes]:
+async def ensure_files_image(engine: APIClient, tag: str, files: Mapping[str, PlainFile]) -> None:
+    """Have a local image that holds these files and nothing else, for ``COPY --from``. ``tag`` names its digest."""
+    async with machine_lock(tag):
+        if await image_id(engine, tag):
+            return
+        repository, _, name = tag.partition(":")
+        with tar_of(files) as body:
+            call = EngineCall(
+                path="/images/create",
+                params={"fromSrc": "-", "repo": repository, "tag": name, "changes": ["LABEL harness.role=files"]},
+                headers={"Content-Type": "application/x-tar"},
+                body=body,
+            )
+            try:
+                await follow(engine, call, lambda _: None)
+            except EngineRefusalError as error:
+                raise DaemonError(f"Docker did not take the files for {tag}: {error}.") from error
+
+
+def tar_of(files: Mapping[str, PlainFile]) -> IO[bytes]:
     """Return a tar of a few small files, readable from its start."""
     target = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever builds with it
     with tarfile.open(fileobj=target, mode="w") as tar:
-        for name, data in sorted(files.items()):
+        for name, file in sorted(files.items()):
             info = tarfile.TarInfo(name)
-            info.size = len(data)
-            info.mode = 0o644
-            tar.addfile(info, io.BytesIO(data))
+            info.size, info.mode = len(file.data), file.mode
+            tar.addfile(info, io.BytesIO(file.data))
     target.seek(0)
     return target
 

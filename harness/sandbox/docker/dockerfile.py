@@ -20,6 +20,21 @@ _WITH_HEREDOC = frozenset({"RUN", "COPY", "ADD"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heredoc:
+    """A text inside the Dockerfile: ``<<NAME`` to ``NAME``.
+
+    ``token`` is how it is announced, ``body`` its text (tabs taken off where ``<<-`` asks for it), ``raw`` the
+    lines as they stand, the last one included. ``expands`` is false when the name is quoted.
+    """
+
+    token: str
+    name: str
+    body: str
+    raw: str
+    expands: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Instruction:
     """One instruction. ``rest`` is what follows the keyword with continuations joined and heredocs left out.
 
@@ -30,7 +45,7 @@ class Instruction:
     rest: str
     first: int
     last: int
-    has_heredoc: bool = False
+    heredocs: tuple[Heredoc, ...] = ()
 
     @property
     def flags(self) -> tuple[tuple[str, str], ...]:
@@ -110,6 +125,10 @@ class Dockerfile:
                 pattern = re.compile(rf"(?<=from=){re.escape(image)}(?=[\s,]|$)")
                 fresh = [pattern.sub(lambda _, used=replace[image]: used, line) for line in raw]  # type: ignore[misc]
                 edits[instruction.first] = (instruction.last, fresh)
+        return self.with_lines(edits)
+
+    def with_lines(self, edits: Mapping[int, tuple[int, list[str]]]) -> str:
+        """Return the text with lines replaced: first line to (last line, new lines)."""
         return self.text if not edits else "\n".join(self._apply(edits))
 
     def _apply(self, edits: Mapping[int, tuple[int, list[str]]]) -> Iterator[str]:
@@ -161,11 +180,10 @@ def _instructions(lines: Sequence[str], escape: str) -> Iterator[Instruction]:
         if "\t" in keyword:
             keyword, _, rest = logical.strip().partition("\t")
         keyword = keyword.upper()
-        after = _heredocs_end(lines, number, rest) if keyword in _WITH_HEREDOC else number
-        yield Instruction(
-            keyword=keyword, rest=rest.strip(), first=first, last=after - 1, has_heredoc=after > number
-        )
-        number = after
+        heredocs: tuple[Heredoc, ...] = ()
+        if keyword in _WITH_HEREDOC:
+            heredocs, number = _heredocs(lines, number, rest)
+        yield Instruction(keyword=keyword, rest=rest.strip(), first=first, last=number - 1, heredocs=heredocs)
 
 
 def _logical_line(lines: Sequence[str], number: int, escape: str) -> tuple[str, int]:
@@ -189,19 +207,27 @@ def _is_blank_or_comment(line: str) -> bool:
     return not bare or bare.startswith("#")
 
 
-def _heredocs_end(lines: Sequence[str], number: int, rest: str) -> int:
-    """Return the line after the last heredoc's end; ``number`` itself if there is none or one never ends."""
-    end = number
+def _heredocs(lines: Sequence[str], number: int, rest: str) -> tuple[tuple[Heredoc, ...], int]:
+    """Return the heredocs that ``rest`` announces and the line after the last; none if one never ends."""
+    found: list[Heredoc] = []
+    at = number
     for match in _HEREDOC.finditer(rest):
-        word, strips_tabs = match[3], match[1] == "-"
-        for at in range(end, len(lines)):
+        strip_tabs, name = bool(match[1]), match[3]
+        start = at
+        body: list[str] = []
+        while at < len(lines):
             line = lines[at].rstrip("\r")
-            if (line.lstrip("\t") if strips_tabs else line) == word:
-                end = at + 1
+            line = line.lstrip("\t") if strip_tabs else line
+            at += 1
+            if line == name:
                 break
+            body.append(line)
         else:
-            return number
-    return end
+            return (), number
+        text = "".join(f"{line}\n" for line in body)
+        raw = "\n".join(lines[start:at])
+        found.append(Heredoc(token=match[0], name=name, body=text, raw=raw, expands=not match[2]))
+    return tuple(found), at
 
 
 def _stages(instructions: Sequence[Instruction], build_args: Mapping[str, str]) -> Iterator[Stage]:
@@ -273,7 +299,7 @@ _CLASSIC_FLAGS = {"FROM": {"platform"}, "COPY": {"from", "chown"}, "ADD": {"chow
 
 def _buildkit_needs(instructions: Sequence[Instruction]) -> Iterator[str]:
     for instruction in instructions:
-        if instruction.has_heredoc:
+        if instruction.heredocs:
             yield f"{instruction.keyword} <<heredoc"
         if instruction.keyword not in {"FROM", "RUN", "COPY", "ADD"}:
             continue

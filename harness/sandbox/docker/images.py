@@ -21,7 +21,8 @@ from harness.errors import ImageError
 from harness.ports import PreparedImage, ProviderSettings
 from harness.sandbox.docker.base_images import ensure_base
 from harness.sandbox.docker.build_context import DOCKERFILE, REWRITTEN, BuildContext
-from harness.sandbox.docker.builds import BuildOrder, image_id, run_build
+from harness.sandbox.docker.builds import BuildOrder, ensure_files_image, image_id, run_build
+from harness.sandbox.docker.classic import Lowered, lower, platform_arguments
 from harness.sandbox.docker.dockerfile import Dockerfile, parse_dockerfile
 from harness.sandbox.docker.once import SingleFlight, machine_lock
 from harness.sandbox.docker.recipes import find_recipe, load_recipes
@@ -45,12 +46,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """What a build starts from. ``name`` is how messages call it, ``short`` the image's name."""
+    """What a build starts from. ``name`` is how messages call it, ``short`` the image's name.
+
+    ``text`` is the Dockerfile as the task has it, ``dockerfile`` as the classic builder can read it.
+    """
 
     name: str
     short: str
     context: BuildContext
+    text: str
     dockerfile: Dockerfile
+    lowered: Lowered
+    build_args: Mapping[str, str]
     digest: str
     timeout_s: float
 
@@ -173,6 +180,8 @@ class ImageStore:
                 f"The image of {source.name} is not built yet, and building is off.",
                 hint="Run without `--build never` once.",
             )
+        if source.lowered.aside:
+            await ensure_files_image(self._engine, source.lowered.aside_tag, source.lowered.aside)
         bases = [await self._base(image, say) for image in source.dockerfile.external_images]
         substitutions = tuple(base for base in bases if base is not None)
         replace = {base.asked: base.used for base in substitutions}
@@ -195,13 +204,15 @@ class ImageStore:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ImageError(f"{path} cannot be read: {error}.") from error
-        dockerfile = parse_dockerfile(text, self._host.build_args)
+        build_args = {**platform_arguments(text), **self._host.build_args}
+        lowered = lower(parse_dockerfile(text, build_args))
+        dockerfile = parse_dockerfile(lowered.text, build_args)
         if not dockerfile.stages:
             raise ImageError(f"{path} has no FROM, so nothing can be built from it.")
-        if dockerfile.buildkit_needs:
+        if lowered.left:
             raise ImageError(
-                f"{path} needs BuildKit, which is not driven yet: {', '.join(dockerfile.buildkit_needs)}.",
-                hint="Write it without these, or build the image by hand and name it as docker_image.",
+                f"{path} uses what only BuildKit can do: {', '.join(lowered.left)}.",
+                hint="Write it without, or build the image by hand and name it as docker_image.",
             )
         context = BuildContext(folder)
         owner = folder.parent if folder.name == "environment" else folder
@@ -209,7 +220,10 @@ class ImageStore:
             name=f"the Dockerfile of {owner.name}",
             short=_short(owner.name),
             context=context,
+            text=text,
             dockerfile=dockerfile,
+            lowered=lowered,
+            build_args=build_args,
             digest=context.digest(self._contents),
             timeout_s=timeout_s,
         )
@@ -254,14 +268,16 @@ class ImageStore:
     async def _build(self, source: _Source, tag: str, replace: Mapping[str, str], say: Say) -> str:
         say(f"building {source.name}")
         rewritten = await self._trust.rewrite(source.dockerfile, replace)
-        changed = rewritten != source.dockerfile.text
-        tar = await anyio.to_thread.run_sync(source.context.tar, rewritten if changed else None)
+        changed = rewritten != source.text
+        tar = await anyio.to_thread.run_sync(
+            source.context.tar, rewritten if changed else None, source.lowered.modes
+        )
         order = BuildOrder(
             tag=tag,
             what=f"image of {source.name}",
             context=tar,
             dockerfile=REWRITTEN if changed else DOCKERFILE,
-            build_args=self._host.build_args,
+            build_args=source.build_args,
             labels={"harness.role": "task-image"},
             timeout_s=source.timeout_s,
         )

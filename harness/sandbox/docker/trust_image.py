@@ -18,17 +18,15 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from harness.errors import DaemonError
-from harness.sandbox.docker.builds import image_id, tar_of
+from harness.sandbox.docker.builds import ensure_files_image
+from harness.sandbox.docker.classic import PlainFile
 from harness.sandbox.docker.dockerfile import Dockerfile, Stage
-from harness.sandbox.docker.engine_stream import EngineCall, EngineRefusalError, follow
-from harness.sandbox.docker.once import machine_lock
 from harness.sandbox.host_trust import HostSettings
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 _STORE = "/etc/ssl/certs/ca-certificates.crt"
-_LABEL = "harness.role=trust-files"
 
 
 class TrustImages:
@@ -66,24 +64,8 @@ class TrustImages:
         for path, data in sorted(files.items()):
             digest.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
         tag = f"harness-trust/files:{digest.hexdigest()[:16]}"
-        async with machine_lock(tag):
-            if not await image_id(self._engine, tag):
-                await self._import(tag, files)
+        await ensure_files_image(self._engine, tag, {path: PlainFile(data=data) for path, data in files.items()})
         return tag
-
-    async def _import(self, tag: str, files: Mapping[str, bytes]) -> None:
-        repository, _, name = tag.partition(":")
-        with tar_of(files) as body:
-            call = EngineCall(
-                path="/images/create",
-                params={"fromSrc": "-", "repo": repository, "tag": name, "changes": [f"LABEL {_LABEL}"]},
-                headers={"Content-Type": "application/x-tar"},
-                body=body,
-            )
-            try:
-                await follow(self._engine, call, lambda _: None)
-            except EngineRefusalError as error:
-                raise DaemonError(f"Docker did not take the host's certificates: {error}.") from error
 
     def _read_store(self, base: str) -> bytes | None:
         """Return the base's own trust store, read from a container that is never started."""

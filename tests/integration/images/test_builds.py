@@ -10,6 +10,8 @@ import pytest
 
 from harness.errors import ImageError
 from harness.ports import PreparedImage, ProviderSettings
+from harness.sandbox.docker.classic import lower
+from harness.sandbox.docker.dockerfile import parse_dockerfile
 from tests.integration.images.image_workshop import Workshop
 
 pytestmark = [pytest.mark.docker, pytest.mark.anyio]
@@ -146,3 +148,41 @@ async def test_an_environment_without_anything_is_refused(workshop: Workshop) ->
     windows = workshop.task("FROM scratch\n").model_copy(update={"os": "windows"})
     with pytest.raises(ImageError, match="Windows"):
         await workshop.store().prepare(windows)
+
+
+NEWER = """\
+# syntax=docker/dockerfile:1
+FROM --platform=$TARGETPLATFORM {base}
+ARG TARGETARCH
+RUN --mount=type=cache,target=/var/cache/x <<EOF
+set -e
+echo "one for $TARGETARCH" > /one
+EOF
+RUN cat <<'TWO' > /two
+$HOME
+TWO
+COPY --chmod=755 marker /marker
+COPY --chmod=711 <<"END" /three
+echo three
+END
+RUN stat -c '%a %n' /marker /three > /modes
+"""
+
+
+async def test_newer_syntax_is_built_by_the_classic_builder(
+    workshop: Workshop, debian: str, run: Callable[[str, str], str]
+) -> None:
+    text = NEWER.format(base=debian)
+    prepared = workshop.keep_track(await workshop.store().prepare(workshop.task(text)))
+    architecture = workshop.engine.inspect_image(prepared.facts.tag)["Architecture"]
+    printed = run(prepared.facts.tag, "cat /one /two /modes; /three")
+    assert printed == f"one for {architecture}\n$HOME\n755 /marker\n711 /three\nthree\n"
+    workshop.remove(lower(parse_dockerfile(text)).aside_tag)
+
+
+async def test_what_only_buildkit_can_do_is_refused_before_anything_is_built(workshop: Workshop) -> None:
+    task = workshop.task("FROM nowhere.invalid/x\nRUN --mount=type=secret,id=key cat /run/secrets/key\n")
+    with pytest.raises(
+        ImageError, match=r"Dockerfile uses what only BuildKit can do: RUN --mount=type=secret,id=key"
+    ):
+        await workshop.store().prepare(task)

@@ -105,7 +105,9 @@ async def test_without_the_hosts_settings_the_download_fails(
     workshop: Workshop, python: str, company: dict[str, str]
 ) -> None:
     index = company["PIP_INDEX_URL"]
-    task = workshop.task(f"FROM {python}\nCOPY marker /\nRUN {DOWNLOAD} --retries 0 --index-url {index}\n")
+    task = workshop.task(
+        f"FROM {python}\nRUN : {workshop.marker}\nRUN {DOWNLOAD} --retries 0 --index-url {index}\n"
+    )
     with pytest.raises(ImageError) as caught:
         await workshop.store().prepare(task)
     assert "CERTIFICATE_VERIFY_FAILED" in caught.value.detail

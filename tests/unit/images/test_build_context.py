@@ -102,3 +102,15 @@ def test_a_pipe_in_the_context_is_refused_by_name(context: Path) -> None:
     os.mkfifo(context / "pipe")
     with pytest.raises(ImageError, match="pipe of the build context is neither"):
         BuildContext(context)
+
+
+def test_modes_that_a_dockerfile_asks_for_are_set_in_the_tar(context: Path) -> None:
+    (context / "data/deep").mkdir()
+    (context / "data/deep/b.txt").write_text("b")
+    modes = [("run.sh", 0o700), ("./data/", 0o750), ("data/*.txt", 0o640)]
+    with BuildContext(context).tar(None, modes) as handle, tarfile.open(fileobj=handle) as tar:
+        found = {member.name: member.mode for member in tar.getmembers() if not member.issym()}
+    assert found["run.sh"] == 0o700
+    assert found["data/deep/b.txt"] == 0o750
+    assert found["data/a.txt"] == 0o640
+    assert found["Dockerfile"] == 0o644

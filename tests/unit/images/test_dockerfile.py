@@ -108,13 +108,14 @@ def test_the_words_of_a_heredoc_are_no_instructions() -> None:
     )
     dockerfile = parse_dockerfile(text)
     assert dockerfile.external_images == ("a", "b")
-    assert dockerfile.instructions[1].has_heredoc
+    assert dockerfile.instructions[1].heredocs[0].body == "FROM nothing\nCOPY --from=nobody x y\n"
+    assert dockerfile.instructions[2].heredocs[0].body == "FROM no\n"
 
 
 def test_a_shift_or_an_unended_heredoc_is_plain_text() -> None:
     dockerfile = parse_dockerfile("FROM a\nRUN echo $((1 << 2)); cat <<<word\nRUN cat <<EOF\nFROM b\n")
     assert dockerfile.external_images == ("a", "b")
-    assert not any(instruction.has_heredoc for instruction in dockerfile.instructions)
+    assert not any(instruction.heredocs for instruction in dockerfile.instructions)
 
 
 def test_the_escape_directive_changes_what_continues_a_line() -> None:
