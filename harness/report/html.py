@@ -22,8 +22,8 @@ from harness.schema.result import AttemptDiscarded, AttemptEnded, JournalLine
 BUDGET_BYTES = 5_000_000
 
 _SHELL_BYTES = 90_000
-_ROW_BYTES = 420
-"""What the page itself takes: style, script and words, and so much for each trial. Estimated on the safe side."""
+_ROW_BYTES = 200
+"""What the page itself takes: style, script and words, and so much for each trial besides its names."""
 
 
 @dataclass(kw_only=True)
@@ -61,7 +61,8 @@ def write_html(tables: Tables, store: Store, target: Path, *, budget_bytes: int 
     folder = target.with_name(f"{target.stem}.trials")
     for old in folder.glob("*.html"):
         old.unlink()
-    room = max(0, budget_bytes - _SHELL_BYTES - _ROW_BYTES * len(tables.trials))
+    marks = sum(_ROW_BYTES + len(row.task) + len(row.candidate) for row in tables.trials)
+    room = max(0, budget_bytes - _SHELL_BYTES - marks)
     blocks = _Blocks(room=room, report=target.name, folder=folder)
     for position, page in _pages(tables, store):
         blocks.add(position, tables.trials[position], page)
@@ -89,7 +90,7 @@ def _stream(page: str, blocks: Sequence[tuple[str, str]]) -> Iterator[bytes]:
 
 
 def _pages(tables: Tables, store: Store) -> Iterator[tuple[int, Element]]:
-    """Yield the page of every trial that was started, what tells candidates apart first."""
+    """Yield the page of every trial of which more is known than its row, what tells candidates apart first."""
     lines: dict[str, list[JournalLine]] = defaultdict(list)
     for line in store.journal():
         match line:
@@ -107,7 +108,8 @@ def _pages(tables: Tables, store: Store) -> Iterator[tuple[int, Element]]:
         if row.attempt is not None:
             facts = tables.candidate(row.candidate)
             source = trial_source(store, row, facts, lines=lines[row.trial], siblings=siblings[row.task])
-            yield position, trial_page(source)
+            if source.events or row.error:
+                yield position, trial_page(source)
 
 
 def _by_interest(tables: Tables) -> Iterable[int]:
