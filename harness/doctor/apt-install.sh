@@ -63,7 +63,7 @@ update() {
 # An earlier installation that was killed half-way blocks every later one until dpkg has tidied up.
 dpkg --configure -a </dev/null >>"$log" 2>&1 9>&-
 known || update
-say "Installing system packages: $missing (usually under a minute)…"
+say "Installing system packages: $missing (usually a minute or less)…"
 if ! install && { ! update || ! install; }; then
     tail -n 15 "$log" >&2
     say "The system packages could not be installed; the whole log is $log. Once its cause is mended, type: sudo $by_hand"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -153,14 +154,17 @@ def check_host_settings() -> Check:
 
 
 def check_chromium() -> Check:
-    """A browser for the tests of the report."""
+    """A browser for the tests of the report, and the driver that steers it."""
     path = find_chromium()
+    driver = subprocess.run([sys.executable, "-m", "playwright", "--version"], capture_output=True, check=False)
+    complaint = driver.stderr.decode(errors="replace").strip().splitlines()[-1:] if driver.returncode else []
+    found = str(path) if path else "no Chromium for the report's browser tests"
     return Check(
         name="chromium",
-        ok=path is not None,
+        ok=path is not None and driver.returncode == 0,
         severity="error",
-        found=str(path) if path else "no Chromium for the report's browser tests",
-        fix_hint="Install chromium, or type: python -m playwright install --with-deps chromium",
+        found="; ".join([found, *complaint]),
+        fix_hint="Install chromium and libatomic1, or type: python -m playwright install --with-deps chromium",
         fixable=may_install(),
     )
 

@@ -38,7 +38,8 @@ _PACKAGES = {
     "engine": ("docker.io", "iptables", "ca-certificates"),
     "git": ("git",),
     "debootstrap": ("debootstrap",),
-    "chromium": ("chromium", "fonts-liberation"),
+    # Playwright's driver needs libatomic, which minimal systems lack.
+    "chromium": ("chromium", "fonts-liberation", "libatomic1"),
 }
 _START_TIMEOUT_S = 90
 _LOG_TAIL = 8_000
