@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_for_filename
@@ -102,7 +103,7 @@ _KIND = {"+": "add", "-": "cut", "@": "hunk", "\\": "hunk"}
 
 def _coloured(path: str, lines: Sequence[str]) -> Iterator[Element]:
     """Yield a node per line. Lines are read alone: a hunk may start inside a string, whose end would turn all."""
-    lexer = _lexer(path) if sum(map(len, lines)) <= COLOURED_CHARACTERS else None
+    lexer = _lexer(path.rpartition("/")[2]) if sum(map(len, lines)) <= COLOURED_CHARACTERS else None
     for line in lines:
         sign = line[:1]
         kind = _KIND.get(sign, "same")
@@ -112,9 +113,10 @@ def _coloured(path: str, lines: Sequence[str]) -> Iterator[Element]:
             yield el("span", sign or " ", _tokens(lexer, line[1:]), "\n", cls=kind)
 
 
-def _lexer(path: str) -> Lexer | None:
+@lru_cache(maxsize=256)
+def _lexer(name: str) -> Lexer | None:
     try:
-        return get_lexer_for_filename(path.rpartition("/")[2], stripnl=False, ensurenl=False)
+        return get_lexer_for_filename(name, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return None
 

@@ -40,7 +40,7 @@ class _Blocks:
 
     def add(self, position: int, row: TrialRow, page: Element) -> None:
         key = trial_key(row.trial)
-        block = base64.b64encode(gzip.compress(to_json(page).encode(), mtime=0)).decode("ascii")
+        block = base64.b64encode(gzip.compress(to_json(page).encode(), compresslevel=6, mtime=0)).decode("ascii")
         if len(block) <= self.room:
             self.room -= len(block) + 80
             self.inside.append((key, block))

@@ -29,6 +29,8 @@ def clean(text: str) -> str:
     Line ends become line feeds; controls show as ``␀``-like pictures, bidi controls, zero-width marks and tag
     characters as ``⟦U+202E⟧``, broken surrogates as ``\ufffd``. Tabs and line feeds stay.
     """
+    if text.isprintable():
+        return text
     plain = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _ODD.sub(_picture, plain)
 
