@@ -13,7 +13,7 @@ from harness.analysis.record import RunRecord, TrialRecord
 from harness.analysis.rows import known_sum
 from harness.analysis.tables import Cell, Coverage, FlagRow, GridRow, Spend, Standing, TrialRow
 from harness.schema.candidate import Candidate
-from harness.statistics import outcome_bounds, solve_rate
+from harness.statistics import cost_per_solved, outcome_bounds, solve_rate
 
 Item = TypeVar("Item")
 
@@ -89,7 +89,7 @@ def _standing(name: str, rows: Sequence[TrialRow], unsound: AbstractSet[str]) ->
     errors = sum(row.tool_errors or 0 for row in rows)
     solved = sum(row.passed is True for row in scored)
     complete = bool(rows) and all(row.cost_complete for row in rows if row.attempts)
-    sound_cost = known_sum(row.cost_usd for row in sound)
+    price = cost_per_solved([row.cost_usd or 0.0 for row in sound], [row.passed is True for row in sound])
     return Standing(
         rank=0,
         candidate=name,
@@ -99,7 +99,7 @@ def _standing(name: str, rows: Sequence[TrialRow], unsound: AbstractSet[str]) ->
         planned=len(rows),
         cost_usd=known_sum(row.cost_usd for row in rows),
         cost_complete=complete,
-        cost_per_solved_usd=sound_cost / solved if complete and solved and sound_cost is not None else None,
+        cost_per_solved_usd=price.value if complete and price else None,
         median_time_s=_median(row.duration_s if row.agent_s is None else row.agent_s for row in scored),
         median_turns=_median(row.turns for row in scored),
         median_tokens=_median(row.tokens for row in scored),
