@@ -17,6 +17,3 @@ PIP_NO_INDEX=1 PIP_FIND_LINKS="$wheels" PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPI
 
 python --version
 pip --version
-python -m venv /tmp/venv
-/tmp/venv/bin/pip --version
-rm -r /tmp/venv

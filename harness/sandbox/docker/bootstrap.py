@@ -22,6 +22,7 @@ from anyio.streams.text import TextReceiveStream
 
 from harness.errors import ImageError
 from harness.sandbox.docker.apt_sources import AptSettings
+from harness.sandbox.docker.once import cache_folder
 from harness.sandbox.docker.unreachable import Unreachable
 
 _PROBE_S = 8
@@ -104,7 +105,10 @@ async def bootstrap_tree(
     include = ["--include=ca-certificates"] if mirror.startswith("https:") or certificates else []
     # A mount namespace of its own: what debootstrap mounts is gone with it, even after `kill -9`.
     command = ["unshare", "--mount", "debootstrap", "--variant=minbase", "--force-check-gpg"]
-    command += [f"--keyring={distribution.keyring}", "--components=main", *include, suite, str(tree), mirror]
+    packages = cache_folder() / "packages" / f"{distribution.name}-{suite}"
+    packages.mkdir(parents=True, exist_ok=True)
+    command += [f"--keyring={distribution.keyring}", f"--cache-dir={packages}", "--components=main", *include]
+    command += [suite, str(tree), mirror]
     command += _script(suite, distribution)
     await _run_debootstrap(command, suite, on_line)
     sources = _sources(suite, distribution, mirror, apt)

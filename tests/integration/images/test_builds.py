@@ -12,6 +12,7 @@ from harness.errors import ImageError
 from harness.ports import PreparedImage, ProviderSettings
 from harness.sandbox.docker.classic import lower
 from harness.sandbox.docker.dockerfile import parse_dockerfile
+from harness.sandbox.host_trust import discover_host_settings
 from tests.integration.images.image_workshop import Workshop
 
 pytestmark = [pytest.mark.docker, pytest.mark.anyio]
@@ -123,7 +124,8 @@ async def test_a_base_that_nobody_can_deliver_is_replaced_and_recorded(
         "ARG V=12.1\nFROM debian:${V}-slim AS one\nRUN echo x > /x\n"
         "FROM debian:12.1-slim\nCOPY --from=one /x /x\nCOPY . /app\n"
     )
-    prepared = workshop.keep_track(await workshop.store().prepare(workshop.task(dockerfile)))
+    host = discover_host_settings()  # as for the bases that all tests share
+    prepared = workshop.keep_track(await workshop.store(host=host).prepare(workshop.task(dockerfile)))
     (substitution,) = prepared.facts.substitutions
     assert substitution.asked == "debian:12.1-slim"
     assert substitution.used.startswith("harness-base/debian:bookworm-")
@@ -131,7 +133,7 @@ async def test_a_base_that_nobody_can_deliver_is_replaced_and_recorded(
     assert run(prepared.facts.tag, "cat /x /app/Dockerfile; ls -A /app") == f"x\n{dockerfile}Dockerfile\nmarker\n"
     tags = [tag for image in workshop.engine.images() for tag in image["RepoTags"] or ()]
     assert "debian:12.1-slim" not in tags
-    again = await workshop.store().prepare(workshop.task(dockerfile))
+    again = await workshop.store(host=host).prepare(workshop.task(dockerfile))
     assert again.facts.origin == "cached"
     assert again.facts.substitutions == prepared.facts.substitutions
 

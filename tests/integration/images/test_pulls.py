@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import ImageError
 from harness.ports import ProviderSettings
+from harness.sandbox.host_trust import discover_host_settings
 from tests.integration.images.image_workshop import Workshop
 from tests.integration.images.loopback_registry import TinyImage, serve, silent
 
@@ -81,7 +82,7 @@ async def test_a_registry_that_is_not_there_is_remembered(workshop: Workshop) ->
 async def test_a_common_base_named_as_the_image_itself_is_stood_in_for(workshop: Workshop, debian: str) -> None:
     workshop.unreachable.remember("docker.io", "docker.io cannot be reached: no such host")
     task = workshop.task(None, docker_image="debian:12.1-slim")
-    prepared = await workshop.store().prepare(task)
+    prepared = await workshop.store(host=discover_host_settings()).prepare(task)
     (substitution,) = prepared.facts.substitutions
     assert prepared.facts.tag == substitution.used
     assert substitution.asked == "debian:12.1-slim"
