@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from harness.errors import TaskError
 from harness.ports import Model, ProviderSettings
@@ -43,11 +45,17 @@ def read_planned_tasks(plan: Plan) -> dict[str, Task]:
     return tasks
 
 
+def run_label(folder: Path) -> str:
+    """Return what a run's containers are labelled with: its folder's name, and a mark of where that is."""
+    place = str(folder.resolve())
+    return f"{folder.resolve().name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
 @asynccontextmanager
 async def open_worker(
     plan: Plan,
     *,
-    run_id: str,
+    folder: Path,
     provider_settings: ProviderSettings,
     environ: Mapping[str, str] = os.environ,
     on_line: Callable[[str], None],
@@ -67,6 +75,9 @@ async def open_worker(
     }
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(open_provider(provider_settings))
+        left = await provider.reap({})
+        if left:
+            on_line(f"removed {left} containers that a run left behind when it died")
         players_url = await _serve_players(plan, stack)
         yield LocalWorker(
             plan=plan,
@@ -80,7 +91,7 @@ async def open_worker(
                 retry_delay=retry_delay_s,
                 environ=environ,
             ),
-            labels={"run": run_id},
+            labels={"run": run_label(folder)},
             on_line=on_line,
         )
 

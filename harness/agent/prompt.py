@@ -25,7 +25,7 @@ class Prompt:
     def first_message(self, *, instruction: str, workdir: str, user: str, timeout_s: float | None) -> str:
         """Return the first message to the model."""
         note = "" if timeout_s is None else f" You have about {_duration(timeout_s)}."
-        return self.form.substitute(instruction=instruction, workdir=workdir, user=user, time_note=note)
+        return self.form.substitute(instruction=instruction.strip(), workdir=workdir, user=user, time_note=note)
 
 
 def default_prompt_text() -> str:

@@ -154,7 +154,7 @@ async def _run_async(
         interrupts.listening(),
         open_worker(
             plan,
-            run_id=store.folder.resolve().name,
+            folder=store.folder,
             provider_settings=settings,
             environ=os.environ,
             on_line=watcher.line,
@@ -219,8 +219,8 @@ def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: _Inter
         print(f"harness: the report could not be written: {error}", file=sys.stderr)
     if options.as_json:
         print(json.dumps({"run_dir": str(store.folder), **counts.as_json(), "exit_code": code}))
-        return code
-    print_summary(tables, verdict(tables), report)
+    else:
+        print_summary(tables, verdict(tables), report)
     if code != EXIT_OK:
         _say_how_to_go_on(counts, outcome, store.folder)
     return code

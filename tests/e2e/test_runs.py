@@ -1,0 +1,204 @@
+"""The main job on real containers, and what becomes of it when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.desk import Desk, Ran
+
+pytestmark = pytest.mark.docker
+
+SLOW_SOLUTION = "#!/bin/bash\nsleep 4\nls > /app/listing\necho 42 > /app/total.txt\n"
+
+
+def wait_for(path: Path, kind: str, timeout_s: float = 120) -> None:
+    """Wait until an attempt of the run has recorded an event of this kind."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if any(f'"kind":"{kind}"' in file.read_text() for file in path.glob("trials/*/*/events.jsonl")):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"no {kind} in {path}")
+
+
+def only(ran: Ran) -> dict[str, object]:
+    assert len(ran.rows) == 1
+    return ran.rows[0]
+
+
+def test_the_oracle_passes_the_nop_fails_and_nothing_is_left(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    ran = desk.run(str(desk.task()), "-a", "oracle", "-a", "nop")
+    assert ran.code == 0, ran.err
+    assert ran.summary["verdict"] == 2
+    assert {row["candidate"]: row["passed"] for row in ran.rows} == {"oracle": True, "nop": False}
+    assert containers_of(ran.folder) == []
+    assert (ran.folder / "report.html").is_file()
+
+
+def test_the_same_command_again_does_nothing_and_ends_the_same(desk: Desk) -> None:
+    task = str(desk.task())
+    first = desk.run(task, "-a", "oracle")
+    again = desk.run(task, "-a", "oracle")
+    assert again.summary == first.summary
+    assert again.rows == first.rows
+    assert len(again.events("attempt_opened")) == 1
+
+
+def test_a_dockerfile_that_does_not_build_is_infra_with_the_end_of_its_log_and_siblings_go_on(desk: Desk) -> None:
+    desk.task("sound")
+    desk.task("broken", dockerfile="FROM debian:bookworm-slim\nRUN echo about to fail && ls /no/such/place\n")
+    ran = desk.run(str(desk.folder / "tasks"), "-a", "oracle")
+    assert ran.code == 3, ran.err
+    rows = {row["task"].rpartition("/")[2]: row for row in ran.rows}
+    assert rows["sound"]["passed"] is True
+    assert rows["broken"]["end_state"] == "infra"
+    failed = ran.events("failed")[0]
+    assert failed["phase"] == "image"
+    assert "/no/such/place" in failed["error"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("test_sh", "error"),
+    [
+        ("#!/bin/sh\nexit 0\n", "RewardMissingError"),
+        ("#!/bin/sh\n: > /logs/verifier/reward.txt\n", "RewardEmptyError"),
+        ("#!/bin/sh\necho passed > /logs/verifier/reward.txt\n", "RewardInvalidError"),
+        ("#!/bin/sh\necho nan > /logs/verifier/reward.txt\n", "RewardInvalidError"),
+        ('#!/bin/sh\necho \'{"reward": "yes"}\' > /logs/verifier/reward.json\n', "RewardInvalidError"),
+    ],
+    ids=["missing", "empty", "text", "nan", "json with text"],
+)
+def test_a_reward_that_is_none_is_infra_by_name_and_never_a_failure(desk: Desk, test_sh: str, error: str) -> None:
+    ran = desk.run(str(desk.task(test_sh=test_sh)), "-a", "nop")
+    assert ran.code == 3
+    row = only(ran)
+    assert (row["end_state"], row["passed"], row["reward"]) == ("infra", None, None)
+    assert ran.events("failed")[0]["error"]["type"] == error
+
+
+def test_reward_json_counts_before_reward_txt_and_all_its_keys_are_kept(desk: Desk) -> None:
+    test_sh = (
+        "#!/bin/sh\necho 0 > /logs/verifier/reward.txt\n"
+        'echo \'{"reward": 1, "speed": 0.5, "clean": true}\' > /logs/verifier/reward.json\nexit 7\n'
+    )
+    ran = desk.run(str(desk.task(test_sh=test_sh)), "-a", "nop")
+    row = only(ran)
+    assert (row["passed"], row["rewards"]) == (True, {"reward": 1.0, "speed": 0.5, "clean": 1.0})
+    assert ran.events("verifier_ended")[0]["exit_code"] == 7
+
+
+def test_an_agent_that_passes_its_time_is_verified_all_the_same(desk: Desk) -> None:
+    solve = "#!/bin/bash\necho 42 > /app/total.txt\nsleep 600\n"
+    ran = desk.run(str(desk.task(solve_sh=solve)), "-a", "oracle", "--max-time", "2")
+    row = only(ran)
+    assert (row["end_state"], row["passed"]) == ("limit", True), ran.err
+    assert ran.events("limit_reached")[0]["limit"]["kind"] == "time_s"
+    assert ran.code == 0
+
+
+def test_a_service_that_the_agent_started_is_there_for_the_tests_and_in_the_record(desk: Desk) -> None:
+    solve = "#!/bin/bash\nnohup sleep 4242 > /dev/null 2>&1 &\n"
+    test_sh = (
+        "#!/bin/bash\nfound=0\nfor f in /proc/[0-9]*/cmdline; do\n"
+        '  [ "$(tr "\\0" " " < $f 2>/dev/null)" = "sleep 4242 " ] && found=1\ndone\n'
+        "echo $found > /logs/verifier/reward.txt\n"
+    )
+    ran = desk.run(str(desk.task(solve_sh=solve, test_sh=test_sh)), "-a", "oracle")
+    assert only(ran)["passed"] is True
+    services = ran.events("work_collected")[0]["services"]
+    assert any("sleep 4242" in service["command"] for service in services)
+
+
+def test_hidden_tests_are_not_there_while_the_agent_works(desk: Desk) -> None:
+    solve = "#!/bin/bash\n[ -e /tests ] && exit 0\necho 42 > /app/total.txt\n"
+    ran = desk.run(str(desk.task(solve_sh=solve)), "-a", "oracle")
+    assert only(ran)["passed"] is True
+
+
+def test_a_reward_planted_by_the_agent_does_not_count(desk: Desk) -> None:
+    solve = (
+        "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\necho '{\"reward\": 1}' > /logs/verifier/reward.json\n"
+        "mkdir -p /tmp/x; echo 1 > /tmp/x/reward.txt\n"
+    )
+    ran = desk.run(str(desk.task(solve_sh=solve)), "-a", "oracle")
+    assert only(ran)["passed"] is False
+
+
+def test_a_container_that_is_killed_from_outside_costs_an_attempt_and_not_the_trial(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    process = desk.start(
+        "run", str(desk.task(solve_sh=SLOW_SOLUTION)), "-a", "oracle", "-o", str(desk.run_dir), "--json"
+    )
+    wait_for(desk.run_dir, "sandbox_started")
+    client = docker.from_env()
+    client.containers.get(containers_of(desk.run_dir)[0]).kill()
+    client.close()
+    ran = desk.ran(process)
+    row = only(ran)
+    assert (row["end_state"], row["passed"], row["attempts"]) == ("verdict", True, 2), ran.err
+    assert containers_of(desk.run_dir) == []
+
+
+def test_a_killed_harness_leaves_nothing_that_the_next_start_does_not_remove(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    task = str(desk.task(solve_sh=SLOW_SOLUTION))
+    process = desk.start("run", task, "-a", "oracle", "-a", "nop", "-o", str(desk.run_dir), "-j", "1")
+    wait_for(desk.run_dir, "sandbox_started")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = containers_of(desk.run_dir)
+    ran = desk.run(task, "-a", "oracle", "-a", "nop")
+    assert ran.code == 0, ran.err
+    assert ran.summary["verdict"] == 2
+    assert not set(left) & set(containers_of(desk.run_dir))
+    assert containers_of(desk.run_dir) == []
+
+
+def test_the_first_interrupt_lets_running_trials_finish_and_the_same_command_does_the_rest(desk: Desk) -> None:
+    desk.task("a", solve_sh=SLOW_SOLUTION)
+    desk.task("b", solve_sh=SLOW_SOLUTION)
+    arguments = ["run", str(desk.folder / "tasks"), "-a", "oracle", "-o", str(desk.run_dir), "-j", "1", "--json"]
+    process = desk.start(*arguments)
+    wait_for(desk.run_dir, "sandbox_started")
+    process.send_signal(signal.SIGINT)
+    ran = desk.ran(process)
+    assert ran.code == 130, ran.err
+    assert (ran.summary["verdict"], ran.summary["missing"]) == (1, 1)
+    assert f"harness resume {desk.run_dir}" in ran.err
+    rest = desk.ran(desk.start("resume", str(desk.run_dir), "--json"))
+    assert rest.code == 0, rest.err
+    assert rest.summary["verdict"] == 2
+    assert len(rest.events("attempt_opened")) == 2
+
+
+def test_the_second_interrupt_stops_what_runs_and_nothing_is_left(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    solve = "#!/bin/bash\nsleep 600\n"
+    process = desk.start("run", str(desk.task(solve_sh=solve)), "-a", "oracle", "-o", str(desk.run_dir), "--json")
+    wait_for(desk.run_dir, "sandbox_started")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    ran = desk.ran(process, timeout_s=60)
+    assert ran.code == 130, ran.err
+    assert ran.summary["missing"] == 1
+    assert containers_of(desk.run_dir) == []
+
+
+def test_a_daemon_that_is_away_is_said_in_one_sentence(desk: Desk) -> None:
+    ran = desk.run(str(desk.task()), "-a", "nop", DOCKER_HOST="unix:///nonexistent/docker.sock")
+    assert ran.code == 2
+    assert "Docker Engine" in ran.err
+    assert "Traceback" not in ran.err
