@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic_core import PydanticSerializationError
 
 from harness.schema.event import EVENT, AnyEvent, Blob
-from harness.store.files import LineFile, write_once
+from harness.store.files import LineFile, write_once, write_whole
 from harness.store.redaction import Redaction
 
 
@@ -63,11 +63,25 @@ class AttemptRecorder:
         return Blob(sha256=digest, bytes=len(data), media_type=media_type)
 
     def close(self) -> None:
-        """Force the events to the disk and let go of the file."""
+        """Force the events to the disk, take secrets out of files that came from the sandbox, let go."""
         try:
             self._file.sync()
+            self._clean_files()
         finally:
             self._file.close()
+
+    def _clean_files(self) -> None:
+        """Artifacts, logs and the patch were written by others; they are held to the same promise."""
+        if not self._redaction:
+            return
+        own = {self._folder / "events.jsonl", *(self._folder / "blobs").glob("*")}
+        for path in sorted(set(self._folder.rglob("*")) - own):
+            if path.is_symlink() or not path.is_file():
+                continue
+            data = path.read_bytes()
+            safe = self._redaction.data(data)
+            if safe != data:
+                write_whole(path, safe)
 
 
 def utc_now() -> str:

@@ -21,6 +21,9 @@ class Redaction:
         self._texts = sorted(forms, key=lambda form: (-len(form), form))
         self._bytes = [form.encode("utf-8", "surrogatepass") for form in self._texts]
 
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
     def text(self, text: str) -> str:
         """Return ``text`` without secrets; the same object if there are none."""
         for form in self._texts:
