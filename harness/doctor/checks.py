@@ -13,7 +13,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Literal
 
-from harness.doctor.engine import Engine, find_engine
+from harness.doctor.engine import SYSTEM_PATH, Engine, find_engine
 
 Severity = Literal["error", "warning", "info"]
 Purpose = Literal["run", "tests"]
@@ -95,14 +95,30 @@ def check_engine(engine: Engine) -> Iterator[Check]:
         found=facts.storage_driver,
         fix_hint="vfs copies the image for each container: slow and hungry. Give the engine a disk with overlay.",
     )
+    if engine.endpoint.socket_path is None:
+        return
+    yield _check_ps()
     root = Path(facts.root_dir)
-    if engine.endpoint.socket_path and os.access(root.parent, os.R_OK) and root.parent.is_dir():
+    if os.access(root.parent, os.R_OK) and root.parent.is_dir():
         yield _disk(
             "engine disk",
             root if root.is_dir() else root.parent,
             _ENGINE_DISK_GIB,
             "Remove images with: docker system prune",
         )
+
+
+def _check_ps() -> Check:
+    """The ps command, by which an engine lists a container's processes; it is the engine's machine that needs it."""
+    path = shutil.which("ps", path=SYSTEM_PATH)
+    return Check(
+        name="ps",
+        ok=path is not None,
+        severity="error",
+        found=path or "the ps command is missing: the engine cannot list the processes of a container",
+        fix_hint="Install procps.",
+        fixable=may_install(),
+    )
 
 
 def check_runs_disk(folder: Path) -> Check:
@@ -122,7 +138,7 @@ def check_images(registry: str) -> list[Check]:
     """Where base images come from: a registry, or else debootstrap. ``registry`` is what answered, or empty."""
     if registry:
         return [Check(name="image registry", ok=True, severity="info", found=f"{registry} answers")]
-    tool = shutil.which("debootstrap", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    tool = shutil.which("debootstrap", path=SYSTEM_PATH)
     return [
         Check(
             name="image registry",

@@ -27,7 +27,8 @@ EngineState = Literal["ready", "absent", "stopped", "starting", "forbidden", "un
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILE = Path("/var/run/docker.pid")
 CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
-_SYSTEM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+SYSTEM_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+"""Where commands are looked for: also where ordinary users' paths leave out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def require_engine() -> Engine:
 
 def dockerd_path() -> str | None:
     """Return the engine's program, also where the path of ordinary users leaves it out."""
-    return shutil.which("dockerd", path=_SYSTEM_PATH)
+    return shutil.which("dockerd", path=SYSTEM_PATH)
 
 
 def process_of(pid_file: Path, program: str) -> int | None:

@@ -35,7 +35,8 @@ LOG_FOLDER = Path("/var/log")
 """Where an engine that is started by hand writes its log, if that folder can be written."""
 
 _PACKAGES = {
-    "engine": ("docker.io", "iptables", "ca-certificates"),
+    "engine": ("docker.io", "iptables", "ca-certificates", "procps"),
+    "ps": ("procps",),
     "git": ("git",),
     "debootstrap": ("debootstrap",),
     # Playwright's driver needs libatomic, which minimal systems lack.

@@ -59,6 +59,9 @@ engine = docker.from_env()
 engine.api.import_image(src="/tmp/root.tar", repository="probe")
 command = ["/bin/sh", "-c", "echo started inside"]
 print(engine.containers.run("probe", command, mem_limit="64m", remove=True).decode())
+reading = engine.containers.run("probe", ["/bin/sh", "-c", "read line"], stdin_open=True, detach=True)
+print("processes", len(reading.top()["Processes"]))
+reading.remove(force=True)
 PYTHON
 """
 
@@ -164,6 +167,7 @@ def test_a_fresh_machine_is_set_up_step_by_step(machine: Machine) -> None:
     code, said = machine.type(START_A_CONTAINER)
     assert code == 0, said
     assert "started inside" in said
+    assert "processes 1" in said
 
     code, said = machine.type(".venv/bin/harness doctor --fix", user="joe")
     assert code == 2

@@ -52,7 +52,7 @@ def endpoint(path: Path, *, named: bool = False) -> Endpoint:
 
 
 def hide_programs(monkeypatch: pytest.MonkeyPatch, *kept: Path) -> None:
-    monkeypatch.setattr(engine, "_SYSTEM_PATH", os.pathsep.join(map(str, kept)))
+    monkeypatch.setattr(engine, "SYSTEM_PATH", os.pathsep.join(map(str, kept)))
 
 
 def program(folder: Path, name: str, text: str = "#!/bin/sh\n") -> Path:
@@ -426,6 +426,16 @@ def test_a_registry_that_never_answers_is_given_up_in_time(monkeypatch: pytest.M
 def test_without_a_registry_debootstrap_is_what_base_images_need() -> None:
     assert [check.name for check in checks.check_images("registry.example")] == ["image registry"]
     assert [check.name for check in checks.check_images("")] == ["image registry", "debootstrap"]
+
+
+def test_an_engine_that_cannot_list_processes_stops_runs(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SYSTEM_PATH", str(short))
+    with answering(short / "e.sock") as there:
+        found = {check.name: check for check in checks.check_engine(find_engine(there))}
+        program(short, "ps")
+        mended = {check.name: check for check in checks.check_engine(find_engine(there))}
+    assert (found["ps"].ok, found["ps"].severity, found["ps"].fix_hint) == (False, "error", "Install procps.")
+    assert mended["ps"].ok
 
 
 def test_keys_are_named_and_their_values_never_shown() -> None:
