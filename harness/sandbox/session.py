@@ -36,6 +36,7 @@ _BACK_S = 2.0
 _DATA_S = 10.0
 _CLOSE_S = 1.0
 _STARTS = 3
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,8 @@ class ProcessSpace(Protocol):
         """Start a server as the session's user. Raises ``SandboxGoneError`` when the sandbox is gone."""
         ...
 
-    async def end_command(self, mark: str, worker: int, elapsed_s: float) -> None:
-        """Interrupt, then kill all that the command with this mark started."""
+    async def end_command(self, mark: str, worker: int, begun_s: float) -> None:
+        """Interrupt, then kill all that the command with this mark started at this uptime of the machine."""
         ...
 
     async def end_processes(self, root: int, worker: int) -> None:
@@ -75,7 +76,7 @@ class _Message:
 
 
 _LOST = _Message("lost")
-_COUNTS = {"W": 1, "R": 1, "D": 5, "X": 2, "G": 1}
+_COUNTS = {"W": 1, "R": 2, "D": 5, "X": 2, "G": 1}
 
 
 def _parse(line: bytes) -> _Message | None:
@@ -147,8 +148,10 @@ class ShellSession:
         self._number = 0
         self._busy = 0
         self._begun_at = 0.0
-        self._lines = b""
-        self._refusals = self._starts = 0
+        self._command = ""
+        self._attempt = 1
+        self._starts = 0
+        self._uptime_offset_s = 0.0
         self._restarted = False
         self._closed = False
 
@@ -178,10 +181,9 @@ class ShellSession:
         async with self._lock:
             await self._settle()
             self._number += 1
-            self._busy, self._refusals = self._number, 0
-            self._lines = self._command_lines(command)
+            self._busy, self._command, self._attempt = self._number, command, 1
             self._begun_at = time.monotonic()
-            self._send(self._lines)
+            self._send(self._command_lines())
             reply = await self._reply(self._busy, timeout_s)
             timed_out = reply is None
             result = await self._result(reply or await self._stop(), timed_out=timed_out)
@@ -195,7 +197,7 @@ class ShellSession:
         self._closed = True
         with anyio.move_on_after(_OPEN_S, shield=True), suppress(SandboxError):
             if self._busy:
-                await self._space.end_command(self._mark(self._busy), self._worker, self._elapsed())
+                await self._space.end_command(self._mark(self._busy), self._worker, self._begun_uptime_s())
             if self._busy or not await self._leave():
                 await self._space.end_processes(self._root, self._worker)
         self._hang_up()
@@ -228,11 +230,12 @@ class ShellSession:
         match message.kind, message.numbers:
             case "W", (pid,):
                 self._root = pid
-            case "R", (pid,):
+            case "R", (pid, uptime):
                 self._worker, self._starts = pid, 0
+                self._uptime_offset_s = time.monotonic() - uptime / 100
             case "D", (_, _, _, head, tail):  # of a command that nobody waits for any more
                 await self._inbox.take(head + tail)
-            case "X", (refused, _) if refused == number:
+            case "X", (refused, attempt) if refused == number and attempt in (0, self._attempt):
                 await self._refused()
             case "G", _:
                 self._count_start()
@@ -242,21 +245,21 @@ class ShellSession:
 
     async def _refused(self) -> None:
         """The command was not begun: its output file could not be opened. Try again, then with a new shell."""
-        self._refusals += 1
-        if self._refusals > _STARTS:
+        self._attempt += 1
+        if self._attempt > _ATTEMPTS:
             raise SessionError(
                 f"The session cannot write to {self._settings.directory} in the sandbox any more.",
                 hint="Is its disk full, or were the session's limits set to nothing?",
             )
-        if self._refusals == 2:
+        if self._attempt == _ATTEMPTS - 1:
             await self._space.end_processes(0, self._worker)
         else:
-            self._send(self._lines)
+            self._send(self._command_lines())
 
     async def _stop(self) -> _Message:
         """End the command that is running and return the server's answer to it, harder at every step."""
         number = self._busy
-        await self._space.end_command(self._mark(number), self._worker, self._elapsed())
+        await self._space.end_command(self._mark(number), self._worker, self._begun_uptime_s())
         self._send(self._probe(number))
         reply = await self._reply(number, _BACK_S)
         if reply is None:
@@ -352,20 +355,22 @@ class ShellSession:
             quiet = "PS1= PS2=; \\unset ENV"
         return (
             f"{quiet}\n{MARK}=0; \\export {MARK} PWD\n"
-            f"\\printf '\\n%s ready %s\\n' {key} $$\n"
+            f"\\read -r HARNESS_UP HARNESS_IDLE </proc/uptime\n"
+            f"\\printf '\\n%s ready %s %s\\n' {key} $$ $HARNESS_UP\n"
             f'[ ! -f {directory}/env ] || . {directory}/env; \\cd -- "$PWD"\n'
         ).encode()
 
-    def _command_lines(self, command: str) -> bytes:
-        number, directory = self._number, self._settings.directory
-        begin = f"{MARK}={self._mark(number)} HARNESS_AT=0 HARNESS_CODE=\n{{ HARNESS_AT={number}; \\eval "
+    def _command_lines(self) -> bytes:
+        number, command, directory = self._number, self._command, self._settings.directory
+        begin = f"{MARK}={self._mark(number)}\nHARNESS_AT=0 HARNESS_CODE=\n{{ HARNESS_AT={number}; \\eval "
         end = f"\n}} </dev/null >{directory}/out.{number} 2>&1\nHARNESS_CODE=$?\n"
         text = shlex.quote(f" {command}" if command.startswith("-") else command).encode(errors="surrogateescape")
         return begin.encode() + text + end.encode() + self._report(number) + self._snapshot()
 
     def _report(self, number: int) -> bytes:
-        said = f"{self._settings.key} {number}"
-        return f'\\printf \'\\n%s done %s %s %s\\n\' {said} "$HARNESS_CODE" "$HARNESS_AT"\n'.encode()
+        said = f"{self._settings.key} done {number}"
+        values = f'"$HARNESS_CODE" "$HARNESS_AT" {self._attempt}'
+        return f"\\printf '\\n%s %s %s %s %s %s\\n' {said} {values}\n".encode()
 
     def _probe(self, number: int) -> bytes:
         """The report once more, proof against redefined commands and a first one that was dropped."""
@@ -382,6 +387,9 @@ class ShellSession:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._begun_at
+
+    def _begun_uptime_s(self) -> float:
+        return max(0.0, self._begun_at - self._uptime_offset_s)
 
     def _send(self, data: bytes) -> None:
         if self._line is not None:

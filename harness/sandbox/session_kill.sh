@@ -2,26 +2,23 @@
 #
 # $1 mark      value of HARNESS_COMMAND in the environment of whatever the command started
 # $2 worker    pid of the session's shell, 0 for a one-shot command
-# $3 since     hundredths of a second since the command was begun
+# $3 begun     when the command was begun, in hundredths of a second of the machine's uptime
 # $4 …         further pids to end (from a run as another user)
 #
 # What counts: processes that carry the mark; children of the worker that carry none and are younger than the
 # command (their environment was cleared); and all descendants of these. They are interrupted, given a second,
 # then stopped and killed until none is left. Printed: the pids that could not be ended.
 unset HARNESS_KILL
-mark=$1 worker=$2 since=$3
+mark=$1 worker=$2 begun=$3
 shift 3
 further=" $* "
 exec 2>/dev/null
-
-IFS=' ' read -r now rest </proc/uptime
-now=${now%.*}${now#*.}
-begun=$((now - since - 3))
 
 scan() {
     found=' ' parents=
     for folder in /proc/[0-9]*; do
         pid=${folder#/proc/}
+        [ "$pid" != 1 ] || continue
         IFS= read -r line <"$folder/stat" || continue
         set -- ${line##*) }
         [ "$1" != Z ] || continue
@@ -31,7 +28,7 @@ scan() {
         case $environment in
         *"HARNESS_COMMAND=$mark"*) found="$found$pid " ;;
         *HARNESS_COMMAND=*) ;;
-        *) [ "$parent" != "$worker" ] || [ "$started" -lt "$begun" ] || found="$found$pid " ;;
+        *) [ "$worker" = 0 ] || [ "$parent" != "$worker" ] || [ "$started" -lt "$begun" ] || found="$found$pid " ;;
         esac
         case $further in *" $pid "*) found="$found$pid " ;; esac
         parents="$parents $pid:$parent"

@@ -8,10 +8,11 @@
 #
 # Messages to the harness (stderr):
 #   W <pid>                             the process at the root of the session
-#   R <pid>                             a worker is ready
+#   R <pid> <uptime>                    a worker is ready; the machine's uptime in hundredths of a second
 #   D <n> <code> <total> <head> <tail>  command n ended; head and then tail bytes of its output are on stdout;
 #                                       total is -1 if its output file is gone
-#   X <n> 0                             command n was not begun: its output file could not be opened
+#   X <n> <try>                         command n was not begun at this try: its output file could not be opened;
+#                                       try 0: its shell ended before it came to it
 #   G <code>                            the worker ended; its keeper waits for "sync"
 # Lines to the keeper (through the FIFO, after G): "<key> sync <n>" (n in doubt, 0 for none), "<key> quit".
 unset HARNESS_SERVER
@@ -48,7 +49,7 @@ keep_worker() {
         n=${line##* }
         begun=0
         [ ! -e "$dir/out.$n" ] || begun=$n
-        [ "$n" = 0 ] || printf '%s done %s %s %s\n' "$key" "$n" "$code" "$begun"
+        [ "$n" = 0 ] || printf '%s done %s %s %s 0\n' "$key" "$n" "$code" "$begun"
     done
 }
 
@@ -91,13 +92,16 @@ report() {
                 : # a second report of the same command
             elif [ "$3" != "$5" ]; then
                 mkdir -p "$dir"
-                printf 'X %s 0\n' "$3" >&9
+                printf 'X %s %s\n' "$3" "$6" >&9
             else
                 last=$3
                 report_output "$3" "$4"
             fi
             ;;
-        "$key ready "*) printf 'R %s\n' "${line##* }" >&9 ;;
+        "$key ready "*)
+            set -- $line
+            printf 'R %s %s%s\n' "$3" "${4%.*}" "${4#*.}" >&9
+            ;;
         "$key gone "*) printf 'G %s\n' "${line##* }" >&9 ;;
         esac
     done

@@ -10,19 +10,24 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
+from pydantic import BaseModel
 
 from harness.errors import SandboxError, SandboxGoneError
 from harness.ports import CommandResult
-from harness.sandbox.docker.engine import Engine
+from harness.sandbox.docker.engine import Engine, NotThereError
 from harness.sandbox.session import KILL_SCRIPT, MARK, SERVER_SCRIPT, ServerSettings
 from harness.sandbox.streams import Attached, HeadAndTail, Receiver
+
+T = TypeVar("T")
 
 _END_S = 60.0
 _DRAIN_S = 3.0
 _FIRST_LOOK_S = 0.5
 _LOOK_S = 4.0
+_CHECK_S = 1.0
 _KILL_OUTPUT = 8_000
 
 _END_PROCESSES = """
@@ -45,6 +50,11 @@ class Command:
     user: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
+
+
+class _Exec(BaseModel):
+    Running: bool
+    ExitCode: int | None = None
 
 
 class _Collector:
@@ -86,11 +96,11 @@ class ContainerProcesses:
         try:
             ended = await self._watch(exec_id, collector, timeout_s)
             if not ended:
-                await self.end_command(mark, 0, time.monotonic() - started, user=command.user)
+                await self.end_command(mark, 0, 0.0, user=command.user)
                 await collector.wait(_DRAIN_S)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._abandon(mark, time.monotonic() - started, command.user)
+                await self._abandon(mark, command.user)
             raise
         finally:
             self._hang_up(attached)
@@ -113,7 +123,7 @@ class ContainerProcesses:
         exec_id = await self._create(server, {}, stdin=True)
         return await self._attach(exec_id, receiver)
 
-    async def end_command(self, mark: str, worker: int, elapsed_s: float, *, user: str | None) -> None:
+    async def end_command(self, mark: str, worker: int, begun_s: float, *, user: str | None) -> None:
         """Interrupt, then kill all that the command with this mark started.
 
         As the command's user first, because without privileges root cannot read the environment of others;
@@ -129,7 +139,7 @@ class ContainerProcesses:
                     "end",
                     mark,
                     str(worker),
-                    str(int(elapsed_s * 100)),
+                    str(int(begun_s * 100)),
                     *left,
                 )
                 left = (await self._run_quietly(words, who, {"HARNESS_KILL": KILL_SCRIPT})).split()
@@ -161,7 +171,7 @@ class ContainerProcesses:
         exec_id = await self._create(Command(words=words, user=user, env=env, workdir="/"), {}, stdin=False)
         attached = await self._attach(exec_id, collector)
         try:
-            await collector.over.wait()
+            await self._while_running(asyncio.ensure_future(collector.over.wait()))
         finally:
             self._hang_up(attached)
         return collector.output.text()
@@ -179,9 +189,19 @@ class ContainerProcesses:
         return str(created["Id"])
 
     async def _attach(self, exec_id: str, receiver: Receiver) -> Attached:
-        attached = await self._engine.attach(exec_id, receiver)
+        attaching = asyncio.ensure_future(self._engine.attach(exec_id, receiver))
+        await self._while_running(attaching)
+        attached = attaching.result()
         self._attached.add(attached)
         return attached
+
+    async def _while_running(self, work: asyncio.Future[T]) -> None:
+        """Wait for ``work``, but not longer than the container runs: the engine may never answer for a dead one."""
+        try:
+            while not (await asyncio.wait({work}, timeout=_CHECK_S))[0]:
+                await self.check()
+        finally:
+            work.cancel()
 
     def _hang_up(self, attached: Attached) -> None:
         self._attached.discard(attached)
@@ -199,7 +219,7 @@ class ContainerProcesses:
                 return True
             if time.monotonic() >= deadline:
                 return False
-            if not (await self._engine.call(self._engine.api.exec_inspect, exec_id))["Running"]:
+            if not (await self._inspect(exec_id)).Running:
                 await collector.wait(_FIRST_LOOK_S)
                 return True
             pause = min(2 * pause, _LOOK_S)
@@ -207,7 +227,7 @@ class ContainerProcesses:
     async def _exit_code(self, exec_id: str) -> int:
         for pause in (0.0, 0.05, 0.2, 0.5, 1.0):
             await anyio.sleep(pause)
-            code = (await self._engine.call(self._engine.api.exec_inspect, exec_id))["ExitCode"]
+            code = (await self._inspect(exec_id)).ExitCode
             if code is not None:
                 if code in (126, 127, 128, 137):
                     await self.check()
@@ -215,11 +235,18 @@ class ContainerProcesses:
         await self.check()
         raise SandboxError("The Docker Engine lost track of a command in the container.")
 
-    async def _abandon(self, mark: str, elapsed_s: float, user: str | None) -> None:
+    async def _inspect(self, exec_id: str) -> _Exec:
+        try:
+            return _Exec.model_validate(await self._engine.call(self._engine.api.exec_inspect, exec_id))
+        except NotThereError:
+            await self.check()
+            raise
+
+    async def _abandon(self, mark: str, user: str | None) -> None:
         """End a command that nobody waits for any more; what stood in the way is what counts."""
         with anyio.move_on_after(_DRAIN_S):
             try:
-                await self.end_command(mark, 0, elapsed_s, user=user)
+                await self.end_command(mark, 0, 0.0, user=user)
             except SandboxError:
                 return
 
@@ -240,9 +267,9 @@ class SessionSpace:
         await self._processes.check()
         return await self._processes.start_server(settings, self._command, receiver)
 
-    async def end_command(self, mark: str, worker: int, elapsed_s: float) -> None:
+    async def end_command(self, mark: str, worker: int, begun_s: float) -> None:
         """Interrupt, then kill all that the command started."""
-        await self._processes.end_command(mark, worker, elapsed_s, user=self._command.user)
+        await self._processes.end_command(mark, worker, begun_s, user=self._command.user)
 
     async def end_processes(self, root: int, worker: int) -> None:
         """Kill the worker and, unless ``root`` is 0, the server."""

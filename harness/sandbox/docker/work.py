@@ -20,8 +20,8 @@ from typing import Literal
 import anyio
 
 from harness.sandbox.docker.engine import Engine, NotThereError
-from harness.sandbox.docker.patches import Blob, PatchRepository
 from harness.sandbox.docker.transfer import ContainerFiles
+from harness.sandbox.patches import Blob, PatchRepository
 from harness.schema.sandbox import FileChange, WorkReport
 
 MAX_BYTES = 64 * 1024 * 1024
