@@ -226,3 +226,16 @@ class RewardEmptyError(VerifierError):
 
 class RewardInvalidError(VerifierError):
     """The reward file holds something else than finite numbers."""
+
+
+def unwrapped(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error that says what happened: task groups wrap it, however deep."""
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [errors]
+    while waiting:
+        error = waiting.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((error for error in leaves if isinstance(error, HarnessError)), leaves[0])

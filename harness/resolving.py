@@ -28,7 +28,9 @@ SCRIPTED = "scripted"
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a person asked to be run. ``folder`` ``None`` is a folder below ``runs/`` named by the plan."""
+    """What a person asked to be run. ``controls`` adds the oracle and the nop, once per task; named in ``agents``
+    they are repeated like everything else.
+    """
 
     paths: tuple[Path, ...]
     agents: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ def resolve(request: RunRequest, environ: Mapping[str, str], *, created_at: str)
         tasks=tasks,
         candidates=candidates,
         repeats=request.repeats,
+        control_repeats=1 if request.controls else request.repeats,
         settings=request.settings,
         provenance=provenance(),
         prices_version=prices_version(),

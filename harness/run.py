@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unwrapped
 from harness.journal import TrialState, fold_attempt, fold_journal
 from harness.planning import pending
 from harness.ports import Executor, Store, Watcher
@@ -164,7 +163,7 @@ class _Dispatch:
                     for _ in range(slots):
                         group.start_soon(self._slot, group)
             except BaseExceptionGroup as errors:
-                raise _first_harness_error(errors) from errors
+                raise unwrapped(errors) from errors
 
     async def _slot(self, group: TaskGroup) -> None:
         """Take trials until none is left, none waits for another attempt, and none runs that might."""
@@ -271,16 +270,3 @@ class _Dispatch:
 
 def _worth_another(result: AttemptResult) -> bool:
     return result.end_state == "infra" and result.error is not None and result.error.retryable
-
-
-def _first_harness_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error that says what happened: the trials' borders let only store errors through."""
-    found: Iterable[BaseException] = _leaves(errors)
-    return next((error for error in found if isinstance(error, HarnessError)), errors)
-
-
-def _leaves(errors: BaseExceptionGroup[BaseException]) -> Sequence[BaseException]:
-    leaves: list[BaseException] = []
-    for error in errors.exceptions:
-        leaves.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return leaves

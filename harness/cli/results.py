@@ -59,7 +59,7 @@ def open_run(folder: Path) -> RunStore:
     return RunStore(folder)
 
 
-def print_summary(tables: Tables, verdict: Verdict, report: Path) -> None:
+def print_summary(tables: Tables, verdict: Verdict, report: Path | None) -> None:
     """Print the leaderboard, the verdict in a sentence and where the report is."""
     console = Console()
     if tables.leaderboard:
@@ -68,7 +68,8 @@ def print_summary(tables: Tables, verdict: Verdict, report: Path) -> None:
     for text in (verdict.advice, *verdict.notes):
         if text:
             console.print(escape(text), soft_wrap=True)
-    console.print(f"Report: {report}", soft_wrap=True, markup=False, highlight=False)
+    if report is not None:
+        console.print(f"Report: {report}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _leaderboard(tables: Tables) -> Table:

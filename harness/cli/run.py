@@ -10,10 +10,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
-from harness.errors import EXIT_BUDGET, EXIT_INCOMPLETE, EXIT_OK, HarnessError, SettingsError, StoreError
+from harness.errors import (
+    EXIT_BUDGET,
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    EXIT_USAGE,
+    HarnessError,
+    SettingsError,
+    StoreError,
+    unwrapped,
+)
 from harness.journal import TrialState, fold_journal
 from harness.planning import extend_plan, pending
 from harness.ports import ProviderSettings, Watcher
@@ -21,6 +31,9 @@ from harness.resolving import RunRequest, resolve, run_folder
 from harness.run import Control, RunOutcome, RunPolicy, execute, now
 from harness.schema.plan import HostSettingsMode, Plan
 from harness.store import RunStore
+
+if TYPE_CHECKING:
+    from harness.analysis import Tables
 
 _MAX_JOBS = 8
 _INCOMPLETE_SHARE = 0.02
@@ -133,7 +146,10 @@ def _run(plan: Plan, store: RunStore, options: RunOptions) -> int:
 
     watcher = choose_watcher(quiet=options.quiet)
     interrupts = _Interrupts(store.folder, watcher)
-    outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
+    try:
+        outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
+    except BaseExceptionGroup as errors:
+        raise unwrapped(errors) from errors
     return _finish(plan, store, outcome, interrupts, options)
 
 
@@ -206,17 +222,13 @@ class _Interrupts:
 def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: _Interrupts, options: RunOptions) -> int:
     from harness.analysis import analyse, verdict
     from harness.cli.results import print_summary
-    from harness.report import write_report
 
     states = fold_journal(store.journal())
     counts = Counts.of(plan, states)
     code = _exit_code(counts, outcome, interrupts)
     tables = analyse(store)
-    report = store.folder / "report.html"
-    try:
-        write_report(tables, store, report, "html")
-    except (HarnessError, OSError) as error:
-        print(f"harness: the report could not be written: {error}", file=sys.stderr)
+    report = _write_report(tables, store)
+    code = code or (EXIT_OK if report else EXIT_USAGE)
     if options.as_json:
         print(json.dumps({"run_dir": str(store.folder), **counts.as_json(), "exit_code": code}))
     else:
@@ -224,6 +236,19 @@ def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: _Inter
     if code != EXIT_OK:
         _say_how_to_go_on(counts, outcome, store.folder)
     return code
+
+
+def _write_report(tables: Tables, store: RunStore) -> Path | None:
+    """Write the report into the run's folder; ``None``, and a sentence, when that cannot be done."""
+    from harness.report import write_report
+
+    target = store.folder / "report.html"
+    try:
+        write_report(tables, store, target, "html")
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return None
+    return target
 
 
 def _say_how_to_go_on(counts: Counts, outcome: RunOutcome, folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.e2e.desk import Desk, Ran
+from tests.e2e.desk import TOP, Desk, Ran
 
 pytestmark = pytest.mark.docker
 
@@ -202,3 +204,23 @@ def test_a_daemon_that_is_away_is_said_in_one_sentence(desk: Desk) -> None:
     assert ran.code == 2
     assert "Docker Engine" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_full_disk_stops_the_run_in_a_sentence_and_it_goes_on_when_there_is_room(desk: Desk) -> None:
+    disk = desk.folder / "disk"
+    disk.mkdir()
+    command = f"{sys.executable} -m harness run {desk.task()} -a oracle -a nop -n 3 -o {disk}/run --json"
+    script = (
+        f"mount -t tmpfs -o size=24k none {disk} || exit 99\n"
+        f"{command} > {desk.folder}/full 2>&1; echo $? >> {desk.folder}/full\n"
+        f"mount -o remount,size=4m {disk}\n"
+        f"{command} > {desk.folder}/room 2>&1; echo $? >> {desk.folder}/room\n"
+    )
+    become_root = [] if os.geteuid() == 0 else ["-r"]
+    subprocess.run(["unshare", "-m", *become_root, "sh", "-c", script], check=True, cwd=TOP, timeout=240)
+    full, room = ((desk.folder / name).read_text() for name in ("full", "room"))
+    assert "No space left" in full
+    assert "Traceback" not in full
+    assert full.splitlines()[-1] == "2"
+    assert room.splitlines()[-1] == "0", room
+    assert '"verdict": 6' in room
