@@ -17,7 +17,8 @@ Run a command in a persistent shell (bash where the machine has it, else sh). Di
 functions and background jobs are kept between calls. Standard input is closed: do not start programs that wait for
 keys. The reply ends with the exit code, the duration and the size of the output; long output is shortened in the
 middle and the whole is kept in the file that is named. A command that passes timeout_s is killed, and what it
-printed so far is returned. Start servers and other long-running programs in the background (`command > log 2>&1 &`)."""
+printed so far is returned. Start servers and other long-running programs in the background, with their output in a
+file (`command > log 2>&1 &`)."""
 
 
 class _Arguments(BaseModel):
