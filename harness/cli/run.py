@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
+from harness.cli.counts import Counts, exit_code
+from harness.cli.interrupts import Interrupts
 from harness.errors import (
-    EXIT_BUDGET,
-    EXIT_INCOMPLETE,
     EXIT_OK,
     EXIT_USAGE,
     HarnessError,
@@ -24,11 +22,11 @@ from harness.errors import (
     StoreError,
     unwrapped,
 )
-from harness.journal import TrialState, fold_journal
+from harness.journal import fold_journal
 from harness.planning import extend_plan, pending
 from harness.ports import ProviderSettings, Watcher
 from harness.resolving import RunRequest, resolve, run_folder
-from harness.run import Control, RunOutcome, RunPolicy, execute, now
+from harness.run import RunOutcome, RunPolicy, execute, now
 from harness.schema.plan import HostSettingsMode, Plan
 from harness.store import RunStore
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from harness.analysis import Tables
 
 _MAX_JOBS = 8
-_INCOMPLETE_SHARE = 0.02
-"""Share of trials without a verdict above which a run is called incomplete (exit code 3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +141,7 @@ def _run(plan: Plan, store: RunStore, options: RunOptions) -> int:
     from harness.cli.progress import choose_watcher
 
     watcher = choose_watcher(quiet=options.quiet)
-    interrupts = _Interrupts(store.folder, watcher)
+    interrupts = Interrupts(watcher)
     try:
         outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
     except BaseExceptionGroup as errors:
@@ -154,7 +150,7 @@ def _run(plan: Plan, store: RunStore, options: RunOptions) -> int:
 
 
 async def _run_async(
-    plan: Plan, store: RunStore, options: RunOptions, watcher: Watcher, interrupts: _Interrupts
+    plan: Plan, store: RunStore, options: RunOptions, watcher: Watcher, interrupts: Interrupts
 ) -> RunOutcome:
     from harness.executor import LocalExecutor
     from harness.wiring import open_worker
@@ -180,52 +176,16 @@ async def _run_async(
         return await execute(plan, store, executor, watcher=watcher, policy=policy, control=interrupts.control)
 
 
-class _Interrupts:
-    """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise."""
-
-    def __init__(self, folder: Path, watcher: Watcher) -> None:
-        self.control = Control()
-        self.signal: signal.Signals | None = None
-        self._folder = folder
-        self._watcher = watcher
-
-    @property
-    def exit_code(self) -> int:
-        """What a shell expects after this signal."""
-        return 128 + (self.signal or signal.SIGINT)
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Take signals until the block ends."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._listen)
-            yield
-            group.cancel_scope.cancel()
-
-    async def _listen(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for received in signals:
-                if self.control.stopped:
-                    os._exit(128 + received)
-                self.signal = received
-                if self.control.draining:
-                    self._watcher.line("Stopping what runs; its spend is kept. Once more leaves at once.")
-                    self.control.stop()
-                else:
-                    self._watcher.line("Starting nothing new; running trials finish. Once more stops them.")
-                    self.control.drain()
-
-
 # ------------------------------------------------------------------------------------------- at the end
 
 
-def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: _Interrupts, options: RunOptions) -> int:
+def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: Interrupts, options: RunOptions) -> int:
     from harness.analysis import analyse, verdict
     from harness.cli.results import print_summary
 
     states = fold_journal(store.journal())
     counts = Counts.of(plan, states)
-    code = _exit_code(counts, outcome, interrupts)
+    code = exit_code(counts, outcome, interrupts)
     tables = analyse(store)
     report = _write_report(tables, store)
     code = code or (EXIT_OK if report else EXIT_USAGE)
@@ -259,57 +219,6 @@ def _say_how_to_go_on(counts: Counts, outcome: RunOutcome, folder: Path) -> None
         print(f"{left} trials are left. Go on with: harness resume {folder}", file=sys.stderr)
     elif counts.infra:
         print(f"Try the {counts.infra} again with: harness resume {folder} --rerun infra", file=sys.stderr)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """The run in numbers, by end state."""
-
-    planned: int
-    verdict: int
-    passed: int
-    limit: int
-    infra: int
-    missing: int
-    cost_usd: float | None
-
-    @classmethod
-    def of(cls, plan: Plan, states: Mapping[str, TrialState]) -> Counts:
-        """Count the plan's trials by how they ended; the cost of failed attempts counts, an unknown one is said."""
-        ended = [states[trial.id].final for trial in plan.trials if trial.id in states]
-        results = [result for result in ended if result is not None]
-        by_end = {end: sum(result.end_state == end for result in results) for end in ("verdict", "limit", "infra")}
-        spend = [state.spend for state in states.values()]
-        return cls(
-            planned=len(plan.trials),
-            verdict=by_end["verdict"],
-            passed=sum(bool(result.passed) for result in results),
-            limit=by_end["limit"],
-            infra=by_end["infra"],
-            missing=len(plan.trials) - len(results),
-            cost_usd=sum(part.cost_usd for part in spend) if all(part.complete for part in spend) else None,
-        )
-
-    def as_json(self) -> dict[str, int | float | None]:
-        """Return the keys of the last line of ``run --json``."""
-        return {
-            "planned": self.planned,
-            "verdict": self.verdict,
-            "passed": self.passed,
-            "limit": self.limit,
-            "infra": self.infra,
-            "missing": self.missing,
-            "cost_usd": self.cost_usd,
-        }
-
-
-def _exit_code(counts: Counts, outcome: RunOutcome, interrupts: _Interrupts) -> int:
-    if interrupts.signal is not None and counts.missing:
-        return interrupts.exit_code
-    if outcome.reason == "budget":
-        return EXIT_BUDGET
-    without = counts.infra + counts.missing
-    return EXIT_INCOMPLETE if without > _INCOMPLETE_SHARE * counts.planned else EXIT_OK
 
 
 def _print_plan(plan: Plan, folder: Path, *, as_json: bool) -> int:

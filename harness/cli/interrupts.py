@@ -1,0 +1,48 @@
+"""What signals do to a run: the first lets it drain, the second stops it, the third leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from harness.ports import Watcher
+from harness.run import Control
+
+
+class Interrupts:
+    """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.control = Control()
+        self.signal: signal.Signals | None = None
+        self._watcher = watcher
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects after this signal."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Take signals until the block ends."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for received in signals:
+                if self.control.stopped:
+                    os._exit(128 + received)
+                self.signal = received
+                if self.control.draining:
+                    self._watcher.line("Stopping what runs; its spend is kept. Once more leaves at once.")
+                    self.control.stop()
+                else:
+                    self._watcher.line("Starting nothing new; running trials finish. Once more stops them.")
+                    self.control.drain()
