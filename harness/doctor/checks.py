@@ -109,7 +109,7 @@ def check_engine(engine: Engine) -> Iterator[Check]:
 
 
 def _check_ps() -> Check:
-    """The ps command, by which an engine lists a container's processes; it is the engine's machine that needs it."""
+    """The ps command, by which an engine lists a container's processes; needed where the engine is."""
     path = shutil.which("ps", path=SYSTEM_PATH)
     return Check(
         name="ps",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 _WINDOW_S = 5.0
 _AT_ONCE = 3
+_STEP = re.compile(r"\b[Ss]tep \d+/\d+")
 
 
 @dataclass
@@ -19,7 +21,7 @@ class _Source:
 class Thinner:
     """Lets a few remarks of each source through every five seconds, and the newest of the rest after that.
 
-    A source is what stands before the first colon. Remarks of different sources never hold one another up,
+    A source is what stands before the first colon, the numbers of build steps aside. Remarks of different sources never hold one another up,
     and the last remark of each source always comes through, at the latest with ``flush``.
     """
 
@@ -27,7 +29,7 @@ class Thinner:
 
     def admit(self, text: str, now_s: float) -> list[str]:
         """Take a remark; return what is to be shown now."""
-        key = text.partition(":")[0]
+        key = _STEP.sub("", text.partition(":")[0])
         source = self._sources.get(key)
         if source is None or now_s - source.opened_s >= _WINDOW_S:
             source = self._sources[key] = _Source(opened_s=now_s)

@@ -376,6 +376,13 @@ def test_a_flood_of_one_source_is_thinned_and_its_newest_remark_comes_through() 
     assert thinner.due(99.0) == []
 
 
+def test_the_steps_of_a_build_are_one_source() -> None:
+    thinner = Thinner()
+    shown = [text for number in range(9) for text in thinner.admit(f"Step {number}/9 : RUN make", 0.0)]
+    assert len(shown) == 3
+    assert thinner.flush() == ["Step 8/9 : RUN make"]
+
+
 def test_sources_do_not_hold_one_another_up() -> None:
     thinner = Thinner()
     for number in range(100):
