@@ -80,7 +80,9 @@ def _out_of_memory(engine: Engine, container: str, created: str) -> bool:
 
     since = int(datetime.fromisoformat(created[:19] + "+00:00").timestamp())
     filters = {"container": [container], "event": ["oom"]}
-    return any(True for _ in engine.api.events(since=since, until=int(time.time()) + 1, filters=filters))
+    # To the nanosecond: the engine waits for an end that is still to come, even for the rest of this second.
+    now = f"{time.time():.9f}"
+    return any(True for _ in engine.api.events(since=since, until=now, filters=filters))
 
 
 async def read_processes(engine: Engine, container: str, passwd: str) -> tuple[Process, ...]:
