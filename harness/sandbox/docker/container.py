@@ -17,7 +17,7 @@ from harness.sandbox.docker.processes import Command, ContainerProcesses, Sessio
 from harness.sandbox.docker.state import read_facts, read_processes
 from harness.sandbox.docker.transfer import ContainerFiles, NewFile
 from harness.sandbox.docker.users import resolve_user
-from harness.sandbox.docker.work import Baseline, WorkReader
+from harness.sandbox.docker.work import StartingPoint, WorkReader
 from harness.sandbox.session import ShellSession
 from harness.schema.sandbox import ImageFacts, Process, SandboxFacts, WorkReport
 
@@ -34,7 +34,7 @@ class ContainerSettings:
     image: ImageFacts
     workdir: str
     image_user: str
-    baseline: Baseline
+    start: StartingPoint
 
 
 class DockerSandbox:
@@ -115,7 +115,7 @@ class DockerSandbox:
 
     async def collect_work(self, patch: Path) -> WorkReport:
         """Write what differs from the image below ``workdir`` as a git patch."""
-        reader = WorkReader(self._engine, self.container, root=self.workdir, baseline=self._settings.baseline)
+        reader = WorkReader(self._engine, self.container, root=self.workdir, start=self._settings.start)
         return await reader.collect(patch)
 
     async def processes(self) -> tuple[Process, ...]:

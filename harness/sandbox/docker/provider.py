@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -21,8 +22,10 @@ from harness.ports import PreparedImage, SandboxRequest
 from harness.sandbox.docker.container import SESSIONS, ContainerSettings, DockerSandbox
 from harness.sandbox.docker.engine import Engine, NotThereError
 from harness.sandbox.docker.owner import LABEL, Owner
+from harness.sandbox.docker.processes import ContainerProcesses
 from harness.sandbox.docker.state import KEEP_ALIVE
 from harness.sandbox.docker.transfer import ContainerFiles, NewFile
+from harness.sandbox.docker.work import StartingPoint
 from harness.schema.task import EnvironmentSpec
 
 PIDS_LIMIT = 4096
@@ -77,6 +80,14 @@ class _Recipe:
     image_user: str
 
     @property
+    def loose_files(self) -> Path | None:
+        """The files of a task that names an image and builds nothing; they are put into its workdir."""
+        environment = self.request.environment
+        if not environment.docker_image or environment.has_dockerfile or environment.has_compose:
+            return None
+        return environment.context_dir if environment.context_dir and environment.context_dir.is_dir() else None
+
+    @property
     def is_public(self) -> bool:
         return self.request.network.mode == "public"
 
@@ -108,7 +119,11 @@ class DockerSandboxProvider:
                 image=image.facts,
                 workdir=recipe.workdir,
                 image_user=recipe.image_user,
-                baseline=lambda: self._container(recipe, role="baseline"),
+                start=StartingPoint(
+                    twin=lambda: self._container(recipe, role="baseline"),
+                    own=frozenset(entry.path for entry in self._first_files(recipe)),
+                    has_given_files=recipe.loose_files is not None,
+                ),
             )
             sandbox = DockerSandbox(self._engine, settings)
             try:
@@ -172,24 +187,30 @@ class DockerSandboxProvider:
         )
 
     async def _seed(self, container: str, recipe: _Recipe) -> None:
-        """Put in what must be there before the first process: log folders, host trust, a task's loose files."""
+        """Put in what must be there before the first process."""
+        files = ContainerFiles(self._engine, container)
+        await files.put(self._first_files(recipe))
+        if recipe.loose_files is not None:
+            await files.upload(recipe.loose_files, recipe.workdir, None)
+
+    def _first_files(self, recipe: _Recipe) -> list[NewFile]:
+        """Return the harness's own files: log folders, the sessions' folder, what the host trusts."""
         entries = [NewFile(path="/logs", data=None, mode=0o755)]
         entries += [NewFile(path=path, data=None, mode=0o777) for path in _LOGS]
         entries += [NewFile(path=SESSIONS, data=None, mode=0o1777)]
         if self._trust and recipe.is_public:
             entries += [NewFile(path=path, data=data) for path, data in self._trust.files().items()]
-        files = ContainerFiles(self._engine, container)
-        await files.put(entries)
-        environment = recipe.request.environment
-        loose = environment.docker_image and not environment.has_dockerfile and not environment.has_compose
-        if loose and environment.context_dir and environment.context_dir.is_dir():
-            await files.upload(environment.context_dir, recipe.workdir, None)
+        return entries
 
     async def _start(self, container: str, recipe: _Recipe) -> None:
         try:
             await self._engine.call(self._engine.api.start, container)
-        except (SandboxGoneError, NotThereError):
-            raise
+            await ContainerProcesses(self._engine, container, image_user="").check()
+        except SandboxGoneError as error:
+            raise SandboxError(
+                f"A container of the image {recipe.image.facts.tag} ended as soon as it was started: {error.message}",
+                hint="If the image has an ENTRYPOINT, it must run the command that it is given.",
+            ) from error
         except SandboxError as error:
             raise SandboxError(
                 f"A container of the image {recipe.image.facts.tag} could not be started: {error.message}",

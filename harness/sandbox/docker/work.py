@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,8 +54,18 @@ _CACHES = frozenset(
     }
 )
 
-Baseline = Callable[[], AbstractAsyncContextManager[str]]
-"""Makes a container of the same image that is never started, and removes it; gives its id."""
+
+@dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """How the container was when it started.
+
+    ``twin`` makes one of the same image that is never started, gives its id and removes it. ``own`` are paths that
+    the harness put in for itself; ``has_given_files`` is true when a task's files were put in beside the image.
+    """
+
+    twin: Callable[[], AbstractAsyncContextManager[str]]
+    own: frozenset[str] = frozenset()
+    has_given_files: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,38 +98,46 @@ class _Side:
     left_out: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
 
+    def get(self, path: str) -> Blob | None:
+        return self.entries.get(path)
+
 
 class WorkReader:
     """Reads the work of one container."""
 
-    def __init__(self, engine: Engine, container: str, *, root: str, baseline: Baseline) -> None:
+    def __init__(self, engine: Engine, container: str, *, root: str, start: StartingPoint) -> None:
         self._engine = engine
         self._container = container
         self._root = root
-        self._baseline = baseline
+        self._start = start
 
     async def collect(self, patch: Path) -> WorkReport:
         """Write the patch and return what it covers."""
-        raw = await self._engine.call(self._engine.api.diff, self._container)
-        changes = _changes((str(item["Path"]), int(item["Kind"])) for item in raw or [])
-        wanted, skipped = _below(self._root, changes)
         before, after = _Side(root=self._root), _Side(root=self._root)
-        with tempfile.TemporaryDirectory(prefix="work-") as folder:
-            repository = await anyio.to_thread.run_sync(PatchRepository, Path(folder))
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="work-")))
+            repository = await anyio.to_thread.run_sync(PatchRepository, folder)
+            changes, twin = await self._changes(self._container), ""
+            if self._start.has_given_files:
+                twin = await stack.enter_async_context(self._start.twin())
+                changes = _against_given(changes, await self._changes(twin))
+            wanted, skipped = _below(self._root, changes)
             old = _Wanted(
                 exact=frozenset(change.path for change in wanted if change.kind == "modified"),
                 whole=frozenset(change.path for change in wanted if change.kind == "deleted"),
             )
-            new = _Wanted(exact=frozenset(change.path for change in wanted if change.kind != "deleted"))
             if old.paths:
-                async with self._baseline() as twin:
-                    await self._read(twin, old, before, repository)
+                twin = twin or await stack.enter_async_context(self._start.twin())
+                await self._read(twin, old, before, repository)
+            new = _Wanted(exact=frozenset(change.path for change in wanted if change.kind != "deleted"))
             await self._read(self._container, new, after, repository)
             left_out = before.left_out | after.left_out
             for path in left_out:
                 before.entries.pop(path, None)
                 after.entries.pop(path, None)
             counts = await anyio.to_thread.run_sync(repository.write, before.entries, after.entries, patch)
+        same = {posixpath.join(self._root, path) for path in before.entries if before.get(path) == after.get(path)}
+        changes = [change for change in changes if change.path not in same]
         return WorkReport(
             root=self._root,
             changes=tuple(FileChange(path=item.path, change=item.kind) for item in changes[:_MAX_CHANGES]),
@@ -132,6 +150,10 @@ class WorkReader:
             skipped=(*skipped, *_summed(left_out)),
         )
 
+    async def _changes(self, container: str) -> list[_Change]:
+        raw = await self._engine.call(self._engine.api.diff, container)
+        return _changes(((str(item["Path"]), int(item["Kind"])) for item in raw or []), self._start.own)
+
     async def _read(self, container: str, wanted: _Wanted, side: _Side, repository: PatchRepository) -> None:
         """Read the files that are wanted: one by one if they are few, else the folder they share at once."""
         files = ContainerFiles(self._engine, container)
@@ -140,15 +162,26 @@ class WorkReader:
             await self._engine.call(_read_tree, files, top, wanted, side, repository)
 
 
-def _changes(raw: Iterable[tuple[str, int]]) -> list[_Change]:
+def _changes(raw: Iterable[tuple[str, int]], own: frozenset[str] = frozenset()) -> list[_Change]:
     """Return the changes without the folders that are listed only because something in them changed."""
-    found = sorted((path, kind) for path, kind in raw if not _is_below(path, _HARNESS))
-    kept: list[_Change] = []
-    for index, (path, kind) in enumerate(found):
-        following = found[index + 1][0] if index + 1 < len(found) else ""
-        if kind == 2 or not following.startswith(f"{path}/"):
-            kept.append(_Change(path=path, kind=_KINDS[kind]))
-    return kept
+    found = {path: kind for path, kind in raw if not _is_below(path, _HARNESS)}
+    holders = {parent for path in found for parent in _parents(path)}
+    return [
+        _Change(path=path, kind=_KINDS[kind])
+        for path, kind in sorted(found.items())
+        if _KINDS[kind] == "deleted" or path not in holders | own
+    ]
+
+
+def _against_given(changes: list[_Change], given: list[_Change]) -> list[_Change]:
+    """Return the changes as seen from the image and the files that were put in beside it."""
+    found = {change.path: change for change in changes}
+    for change in given:
+        present = found.get(change.path)
+        kind: Literal["modified", "deleted"] = "deleted" if present is None else "modified"
+        if present is None or present.kind == "added":
+            found[change.path] = _Change(path=change.path, kind=kind)
+    return [found[path] for path in sorted(found)]
 
 
 def _below(root: str, changes: list[_Change]) -> tuple[list[_Change], list[str]]:
