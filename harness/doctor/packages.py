@@ -13,7 +13,7 @@ _SCRIPT = Path(__file__).with_name("apt-install.sh")
 
 def install_packages(names: Sequence[str], say: Callable[[str], None]) -> None:
     """Install those of ``names`` that are missing. Raises ``SettingsError`` that says what to type instead."""
-    lines: list[str] = []
+    rest: list[str] = []
     with subprocess.Popen(
         ["sh", str(_SCRIPT), *names],
         stdin=subprocess.DEVNULL,
@@ -22,10 +22,11 @@ def install_packages(names: Sequence[str], say: Callable[[str], None]) -> None:
         text=True,
         errors="replace",
     ) as process:
-        for line in process.stderr or ():
-            lines.append(line.rstrip())
-            if process.poll() is None:
-                say(lines[-1])
+        for line in map(str.rstrip, process.stderr or ()):
+            if line.endswith("…"):  # a slow step begins; everything else tells of a failure
+                say(line)
+            else:
+                rest.append(line)
     if process.returncode != 0:
-        last = lines[-1] if lines else f"Installing {' '.join(names)} failed."
-        raise SettingsError(last, detail="\n".join(lines[:-1]))
+        last = rest[-1] if rest else f"Installing {' '.join(names)} failed."
+        raise SettingsError(last, detail="\n".join(rest[:-1]))

@@ -21,8 +21,9 @@ class _Source:
 class Thinner:
     """Lets a few remarks of each source through every five seconds, and the newest of the rest after that.
 
-    A source is what stands before the first colon, the numbers of build steps aside. Remarks of different sources never hold one another up,
-    and the last remark of each source always comes through, at the latest with ``flush``.
+    A source is what stands before the first colon, the numbers of build steps aside. Remarks of different
+    sources never hold one another up, and the last remark of each source always comes through, at the latest
+    with ``flush``.
     """
 
     _sources: dict[str, _Source] = field(default_factory=dict)
