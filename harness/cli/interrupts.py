@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from harness.ports import Watcher
+from harness.cli.progress import Lines, Panel, Silent
 from harness.run import Control
 
 
 class Interrupts:
     """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Panel | Lines | Silent) -> None:
         self.control = Control()
         self.signal: signal.Signals | None = None
         self._watcher = watcher
@@ -38,6 +38,7 @@ class Interrupts:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for received in signals:
                 if self.control.stopped:
+                    self._watcher.__exit__(None, None, None)
                     os._exit(128 + received)
                 self.signal = received
                 if self.control.draining:

@@ -140,12 +140,12 @@ def _first_unfinished(folder: Path) -> Path:
 def _run(plan: Plan, store: RunStore, options: RunOptions) -> int:
     from harness.cli.progress import choose_watcher
 
-    watcher = choose_watcher(quiet=options.quiet)
-    interrupts = Interrupts(watcher)
-    try:
-        outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
-    except BaseExceptionGroup as errors:
-        raise unwrapped(errors) from errors
+    with choose_watcher(quiet=options.quiet) as watcher:
+        interrupts = Interrupts(watcher)
+        try:
+            outcome = anyio.run(_run_async, plan, store, options, watcher, interrupts)
+        except BaseExceptionGroup as errors:
+            raise unwrapped(errors) from errors
     return _finish(plan, store, outcome, interrupts, options)
 
 
