@@ -39,6 +39,15 @@ _STARTS = 3
 _ATTEMPTS = 4
 
 
+def one_shot(shell: str, command: str) -> tuple[str, ...]:
+    """Return the words that run ``command`` in a shell of its own.
+
+    Output and errors share one pipe, because engines keep the order within a stream only. A parent that carries
+    the mark stays, so that a command that clears its environment is still found when its time is over.
+    """
+    return (shell, "-c", 'exec 2>/dev/null; "$0" -c "$1" 2>&1; exit $?', shell, command)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """How a session's server is started. ``directory`` holds its pipe and the commands' output."""

@@ -49,6 +49,7 @@ scan() {
 pause() { sleep 0.1 || sleep 1; }
 
 targets=$(scan)
+further="$further$targets " # what was found once stays found, also when its parent is gone
 [ "$worker" = 0 ] || kill -INT "$worker"
 [ ! "$targets" ] || kill -INT $targets
 tries=0

@@ -25,7 +25,7 @@ import anyio
 from harness.errors import SandboxError, SandboxGoneError, TransferError
 from harness.ports import CommandResult, PreparedImage, SandboxRequest, Session, TransferLimits
 from harness.sandbox.patches import Blob, PatchRepository
-from harness.sandbox.session import MARK, SERVER_SCRIPT, ServerSettings, ShellSession
+from harness.sandbox.session import MARK, SERVER_SCRIPT, ServerSettings, ShellSession, one_shot
 from harness.sandbox.streams import Attached, Receiver
 from harness.schema.sandbox import FileChange, ImageFacts, Process, SandboxFacts, WorkReport
 from harness.schema.task import EnvironmentSpec
@@ -78,6 +78,7 @@ class FakeSandboxProvider:
         finally:
             with anyio.CancelScope(shield=True):
                 sandbox.vanish()
+                await sandbox.let_go()
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(root, ignore_errors=True))
 
     async def reap(self, labels: Mapping[str, str]) -> int:
@@ -95,6 +96,7 @@ class FakeSandbox:
         self._root = root
         self._gone = False
         self._sessions = 0
+        self._started: list[LocalProcess] = []
         names = sorted({*_ROOTS, workdir.strip("/").split("/")[0]} - {""}, key=len, reverse=True)
         self._inward = re.compile(rf"(?<![\w.\-/])/(?=(?:{'|'.join(map(re.escape, names))})(?![\w.\-]))")
         for path in (workdir, "/logs/agent", "/logs/verifier", "/logs/artifacts", "/tmp", "/root", "/.sessions"):
@@ -117,7 +119,7 @@ class FakeSandbox:
         """Run one command in a process of its own; ``user`` counts for nothing."""
         mark, started = f"{secrets.token_hex(6)}.0.", time.monotonic()
         heard = Heard(output_limit)
-        words = (_shell(), "-c", self._in_command(command))
+        words = one_shot(_shell(), self._in_command(command))
         process = await self._start(words, {**(env or {}), MARK: mark}, workdir, heard, stdin=False)
         try:
             with anyio.move_on_after(timeout_s) as limit:
@@ -236,6 +238,11 @@ class FakeSandbox:
         for _ in range(3):
             _signal(self._own_tree(), signal.SIGKILL)
 
+    async def let_go(self) -> None:
+        """Release what is held for the processes that were ended by ``vanish``."""
+        for process in self._started:
+            await process.let_go()
+
     async def attach(
         self, settings: ServerSettings, env: Mapping[str, str], workdir: str | None, receiver: Receiver
     ) -> Attached:
@@ -245,9 +252,10 @@ class FakeSandbox:
 
     async def end_command(self, mark: str, worker: int, begun_s: float) -> None:
         """Interrupt, then kill all that a command started."""
-        _signal((self._started_by(mark, worker, begun_s) | {worker}) & self._own_tree(), signal.SIGINT)
+        targets = self._started_by(mark, worker, begun_s)
+        _signal((targets | {worker}) & self._own_tree(), signal.SIGINT)
         for tries in range(_GRACE_TRIES + _KILL_TRIES):
-            targets = self._started_by(mark, worker, begun_s)
+            targets = (targets & self._own_tree()) | self._started_by(mark, worker, begun_s)
             if not targets:
                 return
             if tries >= _GRACE_TRIES:
@@ -272,7 +280,11 @@ class FakeSandbox:
     ) -> LocalProcess:
         self._check()
         folder = self.host_path(workdir or self.workdir)
-        return await start_process(words, env={**self._env, **env}, folder=folder, receiver=receiver, stdin=stdin)
+        process = await start_process(
+            words, env={**self._env, **env}, folder=folder, receiver=receiver, stdin=stdin
+        )
+        self._started.append(process)
+        return process
 
     def _download(self, source: str, target: Path, limits: TransferLimits) -> int:
         place = self.host_path(source)
@@ -293,7 +305,7 @@ class FakeSandbox:
 
     def _own_tree(self) -> set[int]:
         """Return the processes that this sandbox started, and nothing else of the machine."""
-        own = set(self._pids())
+        own = {*self._pids(), *(pid for process in self._started if (pid := process.running_pid))}
         return {pid for pid in own | descendants_of(own) if pid > 1}
 
     def _started_by(self, mark: str, worker: int, begun_s: float) -> set[int]:

@@ -84,6 +84,17 @@ class LocalProcess(asyncio.SubprocessProtocol):
             if self._transport and (pipe := self._transport.get_pipe_transport(fd)):
                 pipe.close()
 
+    @property
+    def running_pid(self) -> int | None:
+        """Its pid, ``None`` once it has ended."""
+        return self._transport.get_pid() if self._transport and not self.exited.is_set() else None
+
+    async def let_go(self) -> None:
+        """Wait for the end of a process that was killed, and release what the event loop holds for it."""
+        await self.exited.wait()
+        if self._transport:
+            self._transport.close()
+
 
 def all_pids() -> list[int]:
     """Return every process of the machine."""

@@ -18,7 +18,7 @@ from harness.sandbox.docker.state import read_facts, read_processes
 from harness.sandbox.docker.transfer import ContainerFiles, NewFile
 from harness.sandbox.docker.users import resolve_user
 from harness.sandbox.docker.work import StartingPoint, WorkReader
-from harness.sandbox.session import ShellSession
+from harness.sandbox.session import ShellSession, one_shot
 from harness.schema.sandbox import ImageFacts, Process, SandboxFacts, WorkReport
 
 SESSIONS = "/.sessions"
@@ -74,7 +74,7 @@ class DockerSandbox:
         output_limit: int = 64_000,
     ) -> CommandResult:
         """Run one command in a process of its own."""
-        words = (await self._find_shell(), "-c", command)
+        words = one_shot(await self._find_shell(), command)
         order = Command(words=words, user=user, env=env or {}, workdir=workdir or self.workdir)
         return await self._processes.run(order, timeout_s=timeout_s, output_limit=output_limit)
 

@@ -208,7 +208,7 @@ class DockerSandboxProvider:
             await ContainerProcesses(self._engine, container, image_user="").check()
         except SandboxGoneError as error:
             raise SandboxError(
-                f"A container of the image {recipe.image.facts.tag} ended as soon as it was started: {error.message}",
+                f"A container of {recipe.image.facts.tag} ended as soon as it was started: {error.message}",
                 hint="If the image has an ENTRYPOINT, it must run the command that it is given.",
             ) from error
         except SandboxError as error:

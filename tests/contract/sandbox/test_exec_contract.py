@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_command_has_its_directory_environment_and_exit_code(box: Box) -> None:
     said = await box.sandbox.exec('pwd; echo "$GIVEN $MORE"; echo oops >&2; exit 4', env={"MORE": "x y"})
     assert said.exit_code == 4
-    assert sorted(said.output.splitlines()) == ["/app", "by the task x y", "oops"]
+    assert said.output == "/app\nby the task x y\noops\n"
     assert (await box.sandbox.exec("pwd", workdir="/logs/agent")).output == "/logs/agent\n"
 
 
@@ -32,6 +32,19 @@ async def test_a_timeout_kills_the_whole_tree_and_its_daemons(box: Box) -> None:
         said = await box.sandbox.exec(command, timeout_s=1)
     assert (said.exit_code, said.timed_out, said.output) == (None, True, "begun\n")
     assert not any("sleep 110" in process.command for process in await box.sandbox.processes())
+
+
+async def test_a_timeout_reaches_a_command_that_clears_its_environment(box: Box) -> None:
+    with anyio.fail_after(60):
+        said = await box.sandbox.exec("trap '' INT; exec env -i sleep 1109", timeout_s=1)
+    assert said.timed_out
+    assert not any("sleep 1109" in process.command for process in await box.sandbox.processes())
+
+
+async def test_exit_codes_of_killed_commands_are_the_shells(box: Box) -> None:
+    assert (await box.sandbox.exec("kill -TERM $$")).exit_code == 143
+    said = await box.sandbox.exec("sh -c 'exit 9'")
+    assert (said.exit_code, said.output) == (9, "")
 
 
 async def test_a_command_of_a_plain_user_is_ended_at_its_timeout(box: Box) -> None:

@@ -89,3 +89,12 @@ async def test_paths_of_the_container_lead_into_the_private_folder() -> None:
         assert await sandbox.read_file("/logs/verifier/reward.txt") == b"1\n"
         assert await sandbox.read_file("/tests/test.sh") == b"echo 1 > /logs/verifier/reward.txt\n"
         assert not await anyio.Path("/logs/verifier/reward.txt").exists()
+
+
+async def test_what_cleared_its_environment_is_ended_with_the_sandbox() -> None:
+    async with opened() as sandbox:
+        with anyio.fail_after(30):
+            said = await sandbox.exec("exec env -i sleep 1301", timeout_s=0.3)
+            assert said.timed_out
+            session = await sandbox.open_session()
+            await session.run("exec env -i sleep 1302", timeout_s=0.3)
