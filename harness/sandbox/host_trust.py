@@ -47,7 +47,6 @@ _INDEX_VARIABLES = (
     "NPM_CONFIG_REGISTRY",
 )
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
-_PUBLIC_DEFAULTS = frozenset({"https://pypi.org/simple", "https://registry.npmjs.org"})
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -218,8 +217,6 @@ class _Discovery:
     def _usable(self, name: str, word: str) -> bool:
         address = word.partition("=")[2] if re.match(r"^[\w.-]+=\w+:", word) else word
         parts = urlsplit(address if "://" in address else f"//{address}")
-        if address.rstrip("/") in _PUBLIC_DEFAULTS:
-            return False
         if parts.scheme == "file" or address.startswith(("/", ".", "~")):
             self._skipped.append(f"{name}: a path on this host, which containers do not see")
         elif is_loopback(parts.hostname):

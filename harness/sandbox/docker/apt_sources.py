@@ -38,9 +38,8 @@ class AptSettings:
         """Return the mirrors that the host uses for this very suite."""
         return [source.uri for source in self.sources if source.suite == suite]
 
-    def mirrors_like(self, public: str) -> list[str]:
-        """Return the host's mirrors whose last path segment is the public one's: they may carry other suites."""
-        last = public.rstrip("/").rsplit("/", 1)[-1]
+    def mirrors_like(self, last: str) -> list[str]:
+        """Return the host's mirrors with this last path segment: they may carry other suites."""
         return [source.uri for source in self.sources if source.uri.rsplit("/", 1)[-1] == last]
 
 

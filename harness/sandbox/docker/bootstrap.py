@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,11 +34,11 @@ _LOG_LINES = 60
 class Distribution:
     """What differs between distributions.
 
-    ``security`` is a mirror, or empty where it is the main one; ``script`` what debootstrap's newer suites run.
+    ``security`` is the last path segment of the mirror of security updates; ``script`` what debootstrap runs for
+    suites that are newer than itself.
     """
 
     name: str
-    mirror: str
     security: str
     keyring: Path
     keyring_package: str
@@ -45,11 +46,13 @@ class Distribution:
     script: str
 
 
+_DEBOOTSTRAP = Path("/usr/share/debootstrap/scripts")
+_DEFAULT_MIRROR = re.compile(r"(?:default_mirror +|DEF_MIRROR=\"?)(https?://[^\s\"]+)")
+
 DISTRIBUTIONS = {
     "debian": Distribution(
         name="debian",
-        mirror="http://deb.debian.org/debian",
-        security="http://deb.debian.org/debian-security",
+        security="debian-security",
         keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
         keyring_package="debian-archive-keyring",
         components=("main",),
@@ -57,8 +60,7 @@ DISTRIBUTIONS = {
     ),
     "ubuntu": Distribution(
         name="ubuntu",
-        mirror="http://archive.ubuntu.com/ubuntu",
-        security="",
+        security="ubuntu",
         keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
         keyring_package="ubuntu-keyring",
         components=("main", "universe", "restricted", "multiverse"),
@@ -122,11 +124,11 @@ async def bootstrap_tree(
 
 
 async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings, unreachable: Unreachable) -> str:
-    """Return the first mirror that has the suite: the host's own for it, the host's others, the public one.
+    """Return the first mirror that has the suite: the host's own for it, the host's others, debootstrap's default.
 
     Raises ``ImageError`` when none answers.
     """
-    candidates = [*apt.mirrors_for(suite), *apt.mirrors_like(distribution.mirror), distribution.mirror]
+    candidates = [*apt.mirrors_for(suite), *apt.mirrors_like(distribution.name), *_default_mirrors(distribution)]
     refusals: list[str] = []
     for mirror in dict.fromkeys(candidates):
         url = f"{mirror}/dists/{suite}/Release"
@@ -142,10 +144,17 @@ async def find_mirror(suite: str, distribution: Distribution, apt: AptSettings, 
     )
 
 
+def _default_mirrors(distribution: Distribution) -> list[str]:
+    """Return the public mirrors that the installed debootstrap knows of the distribution."""
+    places = (_DEBOOTSTRAP / distribution.script, Path(shutil.which("debootstrap") or _DEBOOTSTRAP / "none"))
+    text = "\n".join(place.read_text(errors="replace") for place in places if place.is_file())
+    known: list[str] = _DEFAULT_MIRROR.findall(text)
+    return [mirror for mirror in known if mirror.rsplit("/", 1)[-1] == distribution.name]
+
+
 def _script(suite: str, distribution: Distribution) -> list[str]:
     """Return debootstrap's script to use for a suite that is newer than the installed debootstrap."""
-    folder = Path("/usr/share/debootstrap/scripts")
-    return [] if (folder / suite).exists() else [str(folder / distribution.script)]
+    return [] if (_DEBOOTSTRAP / suite).exists() else [str(_DEBOOTSTRAP / distribution.script)]
 
 
 def _probe(url: str) -> str:
@@ -292,7 +301,8 @@ def _trust(tree: Path, certificates: Mapping[str, bytes]) -> None:
 
 
 def _sources(suite: str, distribution: Distribution, mirror: str, apt: AptSettings) -> str:
-    security = (apt.mirrors_for(f"{suite}-security") or [distribution.security or mirror])[0]
+    beside = f"{mirror.rpartition('/')[0]}/{distribution.security}"
+    security = (apt.mirrors_for(f"{suite}-security") or [beside])[0]
     places = ((mirror, f"{suite} {suite}-updates"), (security, f"{suite}-security"))
     return "\n".join(
         f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: {' '.join(distribution.components)}\n"

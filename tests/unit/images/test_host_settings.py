@@ -147,11 +147,6 @@ def test_credentials_are_handed_on_only_when_asked_to_always(root: Path) -> None
     assert "secret" not in found.record().model_dump_json()
 
 
-def test_the_public_indexes_are_no_settings(root: Path) -> None:
-    environ = {"PIP_INDEX_URL": "https://pypi.org/simple/", "NPM_CONFIG_REGISTRY": "https://registry.npmjs.org/"}
-    assert not discover_host_settings(environ=environ, root=root)
-
-
 def test_a_proxy_reaches_containers_in_both_spellings_with_its_exceptions(root: Path) -> None:
     environ = {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "intern.example"}
     found = discover_host_settings(environ=environ, root=root)
