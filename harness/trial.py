@@ -6,16 +6,17 @@ result, and the result is folded from the events, so that the record and the ver
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import anyio
 
-from harness.errors import AgentError, HealthcheckError, SandboxError, StoreError, TransferError
+from harness.errors import AgentError, DiskFullError, HealthcheckError, SandboxError, StoreError, TransferError
 from harness.journal import AttemptTally
 from harness.ports import (
     Agent,
@@ -50,7 +51,7 @@ from harness.schema.event import (
 from harness.schema.plan import PlannedTrial, RunSettings
 from harness.schema.result import AttemptResult
 from harness.schema.sandbox import Process, WorkReport
-from harness.schema.task import Artifact, CollectHook, Healthcheck, NetworkPolicy, Task
+from harness.schema.task import CollectHook, Healthcheck, NetworkPolicy, Task
 from harness.schema.trouble import error_record
 from harness.scoring.attempt import attempt_result
 
@@ -58,7 +59,8 @@ _OUTPUT_CHARS = 4_000
 _ARTIFACT_LIMITS = TransferLimits(max_bytes=128 * 1024 * 1024, max_entries=10_000)
 _ARTIFACT_S = 120.0
 _LAST_LOOK_S = 10.0
-_ALWAYS_COLLECTED = Artifact(source="/logs/artifacts")
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FOLDERS = frozenset({"/logs/agent", "/logs/artifacts"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,10 +218,11 @@ class _Attempt:
         for hook in self._setup.task.verifier.collect:
             await self._run_hook(sandbox, hook)
         folder = self._recorder.folder
-        await self._keep(sandbox, Artifact(source="/logs/agent"), folder / "agent")
-        for artifact in (_ALWAYS_COLLECTED, *self._setup.task.artifacts):
-            place = artifact.destination or PurePosixPath(artifact.source).as_posix().lstrip("/")
-            await self._keep(sandbox, artifact, folder / "artifacts" / place)
+        await self._keep(sandbox, "/logs/agent", folder / "agent")
+        await self._keep(sandbox, "/logs/artifacts", folder / "artifacts" / "logs" / "artifacts")
+        for artifact in self._setup.task.artifacts:
+            place = artifact.destination or artifact.source.lstrip("/")
+            await self._keep(sandbox, artifact.source, folder / "artifacts" / place)
         await self._keep_work(sandbox, services)
 
     async def _run_hook(self, sandbox: Sandbox, hook: CollectHook) -> None:
@@ -235,13 +238,18 @@ class _Attempt:
             )
         )
 
-    async def _keep(self, sandbox: Sandbox, artifact: Artifact, target: Path) -> None:
-        """Download one artifact; trouble with it is recorded and the attempt goes on."""
+    async def _keep(self, sandbox: Sandbox, source: str, target: Path) -> None:
+        """Download a folder, or a file under its own name; trouble is recorded and the attempt goes on."""
         try:
             with anyio.fail_after(_ARTIFACT_S):
-                await sandbox.download(artifact.source, target, limits=_ARTIFACT_LIMITS)
+                data = None if source in _FOLDERS else await _file(sandbox, source)
+                if data is None:
+                    await sandbox.download(source, target, limits=_ARTIFACT_LIMITS)
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    await anyio.Path(target).write_bytes(data)
         except (TransferError, TimeoutError) as error:
-            self._recorder.emit(Noted(text=f"{artifact.source} could not be kept: {error or 'it took too long'}"))
+            self._recorder.emit(Noted(text=f"{source} could not be kept: {error or 'it took too long'}"))
 
     async def _keep_work(self, sandbox: Sandbox, services: tuple[Process, ...]) -> None:
         try:
@@ -278,10 +286,23 @@ class _Attempt:
         except StoreError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
+                raise DiskFullError(
+                    f"No space left for the files of {self._recorder.folder}.",
+                    hint="Make room, then repeat the command: the run goes on.",
+                ) from error
             self._recorder.emit(Failed(phase=phase, error=error_record(error)))
             raise _PhaseFailedError from error
         finally:
             self._recorder.emit(PhaseEnded(phase=phase, duration_s=time.monotonic() - started))
+
+
+async def _file(sandbox: Sandbox, path: str) -> bytes | None:
+    """Return a regular file's bytes, ``None`` for anything else: a folder, nothing, or too much at once."""
+    try:
+        return await sandbox.read_file(path)
+    except TransferError:
+        return None
 
 
 async def wait_healthy(sandbox: Sandbox, check: Healthcheck, recorder: Recorder) -> None:

@@ -224,3 +224,23 @@ def test_a_full_disk_stops_the_run_in_a_sentence_and_it_goes_on_when_there_is_ro
     assert full.splitlines()[-1] == "2"
     assert room.splitlines()[-1] == "0", room
     assert '"verdict": 6' in room
+
+
+def test_artifacts_are_kept_files_as_files_and_folders_as_folders(desk: Desk) -> None:
+    task = desk.task(
+        solve_sh="#!/bin/bash\nmkdir -p /app/out/deep\necho a > /app/out/deep/a\necho one > /app/one.txt\n"
+        "echo log > /logs/artifacts/log.txt\n"
+    )
+    toml = (task / "task.toml").read_text()
+    kept = '["/app/out", "/app/one.txt", {source = "/app/one.txt", destination = "named/1"}, "/app/absent"]'
+    (task / "task.toml").write_text(f"artifacts = {kept}\n{toml}")
+    ran = desk.run(str(task), "-a", "oracle")
+    assert only(ran)["end_state"] == "verdict", ran.err
+    folder = next(ran.folder.glob("trials/*/1/artifacts"))
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "app/out/deep/a": "a\n",
+        "app/one.txt": "one\n",
+        "named/1": "one\n",
+        "logs/artifacts/log.txt": "log\n",
+    }
