@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,3 +60,11 @@ def test_data_folders_are_whole(unpacked: Path, folder: str) -> None:
         return {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
     assert files(TOP / folder) == files(unpacked / "harness" / "_data" / folder)
+
+
+@pytest.mark.docker
+def test_an_installed_harness_runs_a_task_and_writes_its_report(unpacked: Path, tmp_path: Path) -> None:
+    run(unpacked, "tasks", "new", str(tmp_path / "task"))
+    last = run(unpacked, "run", str(tmp_path / "task"), "-a", "oracle", "-o", str(tmp_path / "run"), "--json")
+    assert json.loads(last.splitlines()[-1])["passed"] == 1
+    assert (tmp_path / "run" / "report.html").is_file()
