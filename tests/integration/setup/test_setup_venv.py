@@ -120,6 +120,7 @@ def test_one_that_was_killed_half_way_is_made_anew(checkout: Path) -> None:
     assert value(checkout) == "1"
 
 
+@pytest.mark.full
 def test_a_checkout_that_was_moved_gets_a_new_one(checkout: Path, tmp_path: Path) -> None:
     assert make(checkout).returncode == 0
     moved = tmp_path.with_name(f"{tmp_path.name}-moved")
