@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.e2e.desk import TOP, Desk
 
 pytestmark = [pytest.mark.docker, pytest.mark.full, pytest.mark.timeout(900)]
