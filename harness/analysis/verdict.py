@@ -14,7 +14,7 @@ def verdict(tables: Tables) -> Verdict:
     notes = _notes(tables)
     blocked = [check.text for check in tables.fairness if check.status == "bad"]
     if not tables.leaderboard:
-        return _open("There is nothing to decide: this run has only controls.", "", notes)
+        return _open(_controls(tables), "", notes)
     if not standing:
         return _open(*_nothing(tables), notes)
     if len(tables.leaderboard) == 1:
@@ -40,6 +40,15 @@ def _nothing(tables: Tables) -> tuple[str, str]:
     infra = sum(line.infra for line in tables.coverage if line.role == "candidate")
     why = f", {infra} of them for faults of the infrastructure" if infra else ""
     return f"Nothing is settled yet: none of {planned} trials has a verdict{why}.", _resume(tables)
+
+
+def _controls(tables: Tables) -> str:
+    """Say what a run without candidates is for: how many of its tasks are sound here."""
+    doubtful = {check.task for check in tables.controls if check.status != "ok"}
+    sound = len({check.task for check in tables.controls} - doubtful)
+    names = sorted({check.control for check in tables.controls}, reverse=True)
+    tasks = _count(len(tables.grid), "task")
+    return f"This run has only controls ({', '.join(names)}): {sound} of {tasks} did as they should."
 
 
 def _single(tables: Tables, line: Standing) -> tuple[str, str]:
@@ -142,9 +151,15 @@ def _resume(tables: Tables) -> str:
 def _notes(tables: Tables) -> list[str]:
     notes = []
     if tables.unsound:
-        names = ", ".join(tables.unsound[:3]) + (" …" if len(tables.unsound) > 3 else "")
         many = _count(len(tables.unsound), "task")
-        notes.append(f"{many} of {len(tables.grid)} unsound by the controls and left out of the rates: {names}.")
+        rates = " and left out of the rates" if tables.leaderboard else ""
+        names = _some(tables, tables.unsound)
+        notes.append(f"{many} of {len(tables.grid)} unsound by the controls{rates}: {names}.")
+    unchecked = {check.task for check in tables.controls if check.status == "unchecked"} - set(tables.unsound)
+    if unchecked:
+        many = _count(len(unchecked), "task")
+        names = _some(tables, [row.task for row in tables.grid if row.task in unchecked])
+        notes.append(f"{many} of {len(tables.grid)} not checked, for a control has no verdict: {names}.")
     waiting = [line for line in tables.coverage if line.role == "candidate" and line.unscored]
     for line in waiting:
         bounds = (
@@ -157,6 +172,12 @@ def _notes(tables: Tables) -> list[str]:
         )
     bases = [check.text for check in tables.fairness if check.name == "base images" and check.status == "warn"]
     return notes + [f"{text[0].upper()}{text[1:]}." for text in bases]
+
+
+def _some(tables: Tables, tasks: Sequence[str]) -> str:
+    """Return names of tasks; where they are what the run is about, more of them."""
+    most = 3 if tables.leaderboard else 20
+    return ", ".join(tasks[:most]) + (" …" if len(tasks) > most else "")
 
 
 def _unverified(count: int) -> str:

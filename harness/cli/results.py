@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +15,8 @@ from rich.table import Table
 from harness.analysis import Tables, TrialRow, Verdict, analyse, result_object, result_rows
 from harness.errors import EXIT_OK, StoreError
 from harness.store import RunStore
+
+_NO_TERMINAL_COLUMNS = 1_000
 
 _WORDS = {
     "passed": "passed",
@@ -26,19 +30,36 @@ _WORDS = {
 
 
 def results_command(folder: Path, *, as_json: bool) -> int:
-    """Print one line per planned trial."""
+    """Print one line per planned trial, and below them why some have no verdict."""
     rows = result_rows(open_run(folder))
     if as_json:
         for row in rows:
             print(json.dumps(result_object(row)))
         return EXIT_OK
-    table = Table("task", "candidate", "n", "outcome", "reward", "s", "turns", "tokens", "USD", box=SIMPLE_HEAD)
-    for column in (2, 4, 5, 6, 7, 8):
-        table.columns[column].justify = "right"
+    console = _console()
+    console.print(_trials(rows))
+    for row in rows:
+        if row.error:
+            line = f"{row.task} · {row.candidate} · repeat {row.repeat}: {row.error}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return EXIT_OK
+
+
+def _console() -> Console:
+    """Return a console as wide as a table needs where no terminal sets the width: names must stay whole."""
+    return Console(width=None if sys.stdout.isatty() else _NO_TERMINAL_COLUMNS)
+
+
+def _trials(rows: Sequence[TrialRow]) -> Table:
+    heads = ("task", "candidate", "n", "outcome", "reward", "s", "turns", "tokens", "USD")
+    table = Table(*heads, box=SIMPLE_HEAD, show_edge=False, padding=(0, 0), pad_edge=False)
+    for place, column in enumerate(table.columns):
+        column.overflow = "fold"
+        column.no_wrap = place > 1
+        column.justify = "right" if place in {2, 4, 5, 6, 7, 8} else "left"
     for row in rows:
         table.add_row(*_cells(row))
-    Console().print(table)
-    return EXIT_OK
+    return table
 
 
 def report_command(folder: Path, output: Path | None, report_format: str) -> int:
@@ -61,7 +82,7 @@ def open_run(folder: Path) -> RunStore:
 
 def print_summary(tables: Tables, verdict: Verdict, report: Path | None) -> None:
     """Print the leaderboard, the verdict in a sentence and where the report is."""
-    console = Console()
+    console = _console()
     if tables.leaderboard:
         console.print(_leaderboard(tables))
     console.print(escape(verdict.text), soft_wrap=True)
@@ -94,7 +115,7 @@ def _cells(row: TrialRow) -> tuple[str, ...]:
         escape(row.task),
         escape(row.candidate),
         str(row.repeat),
-        _WORDS[row.outcome] + (f": {escape(row.error)}" if row.error else ""),
+        _WORDS[row.outcome],
         _number(row.reward, "g"),
         _number(row.duration_s, ".1f"),
         _number(row.turns, "d"),

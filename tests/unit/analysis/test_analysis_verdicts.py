@@ -118,7 +118,21 @@ def test_one_task_speaks_of_itself(tmp_path: Path) -> None:
 
 def test_only_controls_is_nothing_to_decide(tmp_path: Path) -> None:
     _, found = judge(tmp_path, demo_like, Shape(candidates=(), events=False))
-    assert "only controls" in found.text
+    assert found.text == "This run has only controls (oracle, nop): 3 of 3 tasks did as they should."
+
+
+def test_only_controls_names_the_tasks_that_are_not_sound_or_not_known(tmp_path: Path) -> None:
+    def decide(task: str, candidate: str, repeat: int) -> Ending:
+        if "migrate" in task and candidate == "oracle":
+            return Ending(how="fail")
+        return Ending(how="infra") if "orders" in task else demo_like(task, candidate, repeat)
+
+    _, found = judge(tmp_path, decide, Shape(candidates=(), events=False))
+    assert "1 of 3 tasks did as they should" in found.text
+    assert found.notes[:2] == (
+        "1 task of 3 unsound by the controls: demo/migrate-parsimonious.",
+        "1 task of 3 not checked, for a control has no verdict: demo/orders-service.",
+    )
 
 
 def test_what_is_missing_must_not_be_able_to_turn_a_verdict(tmp_path: Path) -> None:
