@@ -255,6 +255,22 @@ def doctor(
     raise typer.Exit(doctor_command(fix=fix, for_tests=for_tests, as_json=as_json))
 
 
+@app.command()
+def ps(as_json: AsJson = False) -> None:
+    """Show the sandboxes that are there, whose they are, and whether their run is alive."""
+    from harness.cli.containers import ps_command
+
+    raise typer.Exit(ps_command(as_json=as_json))
+
+
+@app.command()
+def clean() -> None:
+    """Remove sandboxes that a dead run left; living runs are not touched. Every run does this at its start."""
+    from harness.cli.containers import clean_command
+
+    raise typer.Exit(clean_command())
+
+
 @tasks_app.command("list")
 def tasks_list(paths: TaskPaths, as_json: AsJson = False) -> None:
     """List tasks with their limits."""

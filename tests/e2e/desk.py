@@ -80,6 +80,11 @@ class Desk:
         """Run tasks into ``run_dir``, with JSON at the end."""
         return self.ran(self.start("run", *arguments, "-o", str(self.run_dir), "--json", **environ))
 
+    def ps(self) -> list[dict[str, Any]]:
+        """What ``harness ps --json`` says."""
+        found: list[dict[str, Any]] = json.loads(self.ran(self.start("ps", "--json")).out)
+        return found
+
     def task(self, name: str = "hello", **files: str) -> Path:
         """Make a small task; ``files`` replace its own (``tests_test_sh`` is ``tests/test.sh``)."""
         from harness.task.scaffold import new_task

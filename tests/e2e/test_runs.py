@@ -160,6 +160,7 @@ def test_a_killed_harness_leaves_nothing_that_the_next_start_does_not_remove(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     left = containers_of(desk.run_dir)
+    assert {entry["owner"] for entry in desk.ps() if entry["container"] in left} == {"gone"}
     ran = desk.run(task, "-a", "oracle", "-a", "nop")
     assert ran.code == 0, ran.err
     assert ran.summary["verdict"] == 2
@@ -244,3 +245,23 @@ def test_artifacts_are_kept_files_as_files_and_folders_as_folders(desk: Desk) ->
         "named/1": "one\n",
         "logs/artifacts/log.txt": "log\n",
     }
+
+
+def test_clean_removes_what_a_dead_run_left_and_nothing_of_a_living_one(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    task = str(desk.task(solve_sh="#!/bin/bash\nsleep 600\n"))
+    folders = [desk.folder / name for name in ("dead", "alive")]
+    dead, alive = (desk.start("run", task, "-a", "oracle", "-o", str(folder)) for folder in folders)
+    for folder in folders:
+        wait_for(folder, "sandbox_started")
+    os.killpg(dead.pid, signal.SIGKILL)
+    dead.communicate()
+    cleaned = desk.ran(desk.start("clean"))
+    assert (cleaned.code, containers_of(folders[0]), len(containers_of(folders[1]))) == (0, [], 1), cleaned.err
+    for _ in range(2):
+        alive.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert alive.wait(timeout=60) == 130
+    alive.communicate()
+    assert containers_of(folders[1]) == []
