@@ -13,6 +13,16 @@ from harness.sandbox.docker.base_images import ensure_base
 
 pytestmark = [pytest.mark.docker, pytest.mark.anyio]
 
+_WHEEL = "/tmp/probe-1-py3-none-any.whl"
+_MAKE_WHEEL = f"""python3 -c '
+import zipfile
+with zipfile.ZipFile("{_WHEEL}", "w") as wheel:
+    wheel.writestr("probe.py", "answer = 42")
+    wheel.writestr("probe-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: probe\\nVersion: 1\\n")
+    wheel.writestr("probe-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    wheel.writestr("probe-1.dist-info/RECORD", "")
+'"""
+
 
 async def test_many_who_ask_for_a_base_get_the_same_one(debian: str) -> None:
     found: list[str] = []
@@ -67,6 +77,20 @@ async def test_pip_installs_globally_without_being_asked_to_break_anything(
         "pip install -q --no-index --no-build-isolation --root-user-action ignore /p && probe"
     )
     assert run(python, script).split()[-1] == "42"
+
+
+async def test_a_prefix_can_be_copied_over_the_python_of_another_stage(
+    python: str, run: Callable[[str, str], str]
+) -> None:
+    script = f"{_MAKE_WHEEL} && pip install -q --no-index --root-user-action ignore --prefix=/install {_WHEEL}"
+    used = "cp -r /install/. /usr/local/ && python -c 'import probe; print(probe.answer)'"
+    assert run(python, f"{script} && {used}").split()[-1] == "42"
+
+
+async def test_what_stands_in_for_an_older_release_lets_pip_install(run: Callable[[str, str], str]) -> None:
+    old = (await ensure_base("debian:bullseye")).used
+    pip = "apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip >/dev/null 2>&1"
+    assert "Successfully installed probe" in run(old, f"{pip} && {_MAKE_WHEEL} && pip install --no-index {_WHEEL}")
 
 
 async def test_a_virtual_environment_can_be_made(python: str, run: Callable[[str, str], str]) -> None:

@@ -41,7 +41,7 @@ def test_a_name_is_read_as_docker_reads_it(
         ("debian:bookworm-slim", "debian-bookworm", ""),
         ("debian:12.5", "debian-bookworm", ""),
         ("debian", "debian-trixie", ""),
-        ("debian:bullseye", "debian-bookworm", "instead of an older"),
+        ("debian:bullseye", "debian-bookworm-unguarded", "instead of an older"),
         ("ubuntu:24.04", "ubuntu-24.04", ""),
         ("ubuntu:jammy-20240101", "ubuntu-22.04", ""),
         ("python:3.11-slim", "python-3.11-slim", ""),
