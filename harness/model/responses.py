@@ -103,9 +103,17 @@ def _input(item: ViewItem) -> Iterable[JsonValue]:
             yield {"type": "message", "role": "user", "content": _content(item.parts)}
         case ReplyItem():
             # The service answers with nulls in fields where it takes no nulls.
-            yield from (without_nulls(native) for native in item.reply.native)
+            yield from (without_nulls(native) for native in _followed(item.reply.native))
         case ResultsItem():
             yield from (_result(result) for result in item.results)
+
+
+def _followed(native: Sequence[JsonValue]) -> Sequence[JsonValue]:
+    """Leave out reasoning that nothing follows: the service refuses to take it back without what it led to."""
+    end = len(native)
+    while end and as_object(native[end - 1]).get("type") == "reasoning":
+        end -= 1
+    return native[:end]
 
 
 def _result(result: ToolResult) -> JsonValue:

@@ -197,6 +197,14 @@ def test_a_responses_item_is_taken_from_its_own_event_also_when_the_end_lists_no
     assert fold.reply().native == (reasoning,)
 
 
+def test_responses_does_not_send_back_reasoning_that_nothing_follows() -> None:
+    thought: JsonValue = {"type": "reasoning", "id": "r", "summary": []}
+    call: JsonValue = {"type": "function_call", "call_id": "c", "name": "shell", "arguments": "{}"}
+    kept = ReplyItem(reply=Reply(native=(thought, call)))
+    alone = ReplyItem(reply=Reply(native=(thought,)))
+    assert request("openai-responses", kept, alone)["input"] == [thought, call]
+
+
 def test_an_incomplete_response_says_why() -> None:
     for reason, stop in [("max_output_tokens", "length"), ("content_filter", "refusal"), ("new_reason", "other")]:
         fold = ResponsesFold()
