@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from git import Git
+from git import Git, GitCommandError
 from gitdb import IStream, LooseObjectDB
+
+from harness.errors import TransferError
 
 _DIFF = (
     "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv",
@@ -54,7 +56,13 @@ class PatchRepository:
         return Blob(sha=stored.hexsha.decode(), mode=mode)
 
     def write(self, before: Mapping[str, Blob], after: Mapping[str, Blob], patch: Path) -> PatchCounts:
-        """Write the patch that leads from one set of files to the other."""
+        """Write the patch that leads from one set of files to the other. Raises ``TransferError``."""
+        try:
+            return self._written(before, after, patch)
+        except GitCommandError as error:
+            raise TransferError(f"git could not write the work as a patch: {str(error.stderr).strip()}") from error
+
+    def _written(self, before: Mapping[str, Blob], after: Mapping[str, Blob], patch: Path) -> PatchCounts:
         trees = [self._tree(before), self._tree(after)]
         with patch.open("wb") as target:
             self._git.execute(["git", "diff", "--binary", *_DIFF, *trees], output_stream=target)

@@ -91,11 +91,12 @@ class _Wanted:
 
 @dataclass(kw_only=True)
 class _Side:
-    """One side of the patch: blobs by path relative to the root, and what did not fit."""
+    """One side of the patch: blobs by path relative to the root, what did not fit, and the full paths met."""
 
     root: str
     entries: dict[str, Blob] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
     bytes: int = 0
 
     def get(self, path: str) -> Blob | None:
@@ -160,6 +161,8 @@ class WorkReader:
         tops = wanted.paths if len(wanted.paths) <= _SINGLY else [posixpath.commonpath(wanted.paths)]
         for top in tops:
             await self._engine.call(_read_tree, files, top, wanted, side, repository)
+        for path in wanted.exact - side.seen:
+            side.left_out.setdefault(posixpath.relpath(path, side.root), "it could not be found in the container")
 
 
 def _changes(raw: Iterable[tuple[str, int]], own: frozenset[str] = frozenset()) -> list[_Change]:
@@ -190,6 +193,9 @@ def _below(root: str, changes: list[_Change]) -> tuple[list[_Change], list[str]]
     wanted: list[_Change] = []
     caches: Counter[str] = Counter()
     for change in changes:
+        if change.path == root and change.kind == "deleted":
+            wanted.append(change)
+            continue
         if not change.path.startswith(prefix) or (root == "/" and _is_below(change.path, _NOT_WORK)):
             continue
         parts = change.path[len(prefix) :].split("/")
@@ -217,6 +223,7 @@ def _read_tree(files: ContainerFiles, top: str, wanted: _Wanted, side: _Side, re
                     side.left_out[posixpath.relpath(top, side.root)] = "its folder is too large to read"
                     return
                 path = _full_path(top, entry.name)
+                side.seen.add(path)
                 if entry.isdir() and path in wanted.exact and path == top:
                     return  # a folder whose mode changed
                 if wanted.covers(path):
@@ -252,7 +259,9 @@ def _take(
     relative = posixpath.relpath(place.path, side.root)
     if any(part in _CACHES for part in relative.split("/")):
         return
-    if entry.issym():
+    if any(part.lower() == ".git" for part in relative.split("/")):
+        side.left_out[relative] = "git takes no such name"
+    elif entry.issym():
         side.entries[relative] = repository.add(entry.linkname.encode(errors="surrogateescape"), mode="120000")
     elif entry.islnk():
         original = side.entries.get(posixpath.relpath(_full_path(place.top, entry.linkname), side.root))
@@ -270,6 +279,8 @@ def _take(
             file = tar.extractfile(entry)
             mode = "100755" if entry.mode & 0o100 else "100644"
             side.entries[relative] = repository.add(file.read() if file else b"", mode=mode)
+    elif not entry.isdir():
+        side.left_out[relative] = "it is a device, a pipe or a socket"
 
 
 def _summed(left_out: Mapping[str, str]) -> Iterator[str]:
