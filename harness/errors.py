@@ -13,6 +13,7 @@
     │   ├── ImageError           an image could not be pulled or built
     │   ├── SandboxGoneError     the container was removed, killed or stopped under us   (retryable)
     │   ├── SessionError         the shell session cannot be used any more               (retryable)
+    │   │   └── ShellLostError   the agent broke the shell it was given
     │   ├── HealthcheckError     the task's healthcheck never passed
     │   └── TransferError        files in or out of the sandbox: hostile, too big, missing
     ├── ModelError
@@ -140,6 +141,16 @@ class SessionError(SandboxError):
     """The shell session cannot be used any more."""
 
     retryable = True
+
+
+class ShellLostError(SessionError):
+    """The shell cannot be started again in a sandbox where it once ran: the agent removed or broke something.
+
+    The agent's doing, so its work is verified as it stands.
+    """
+
+    cause: ClassVar[Cause] = "agent"
+    retryable: ClassVar[bool] = False
 
 
 class HealthcheckError(SandboxError):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import anyio
 
-from harness.errors import AgentError, DiskFullError, HealthcheckError, SandboxError, StoreError, TransferError
+from harness.errors import DiskFullError, HarnessError, HealthcheckError, SandboxError, StoreError, TransferError
 from harness.journal import AttemptTally
 from harness.ports import (
     Agent,
@@ -204,7 +204,9 @@ class _Attempt:
         try:
             with anyio.CancelScope(deadline=math.inf if deadline is None else deadline) as scope:
                 await setup.agent.work(context)
-        except AgentError as error:
+        except HarnessError as error:
+            if error.cause != "agent":
+                raise
             self._recorder.emit(Failed(phase="agent", error=error_record(error), fatal=False))
             self._recorder.emit(AgentEnded(reason="error", detail=error.message))
         if scope.cancelled_caught:
@@ -248,15 +250,17 @@ class _Attempt:
                 else:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     await anyio.Path(target).write_bytes(data)
-        except (TransferError, TimeoutError) as error:
-            self._recorder.emit(Noted(text=f"{source} could not be kept: {error or 'it took too long'}"))
+        except (SandboxError, TimeoutError) as error:
+            _require_lasting(error)
+            self._recorder.emit(Noted(text=f"{source} could not be kept: {_said(error)}"))
 
     async def _keep_work(self, sandbox: Sandbox, services: tuple[Process, ...]) -> None:
         try:
             with anyio.fail_after(_ARTIFACT_S):
                 work = await sandbox.collect_work(self._recorder.folder / "work.patch")
-        except (TransferError, TimeoutError) as error:
-            work = WorkReport(root=sandbox.workdir, skipped=(f"the work could not be read: {error}",))
+        except (SandboxError, TimeoutError) as error:
+            _require_lasting(error)
+            work = WorkReport(root=sandbox.workdir, skipped=(f"the work could not be read: {_said(error)}",))
         self._recorder.emit(WorkCollected(work=work, services=services))
 
     async def _verify(self, sandbox: Sandbox) -> None:
@@ -331,6 +335,16 @@ async def wait_healthy(sandbox: Sandbox, check: Healthcheck, recorder: Recorder)
             output=ran.output[-_OUTPUT_CHARS:],
         )
     )
+
+
+def _require_lasting(error: SandboxError | TimeoutError) -> None:
+    """Raise what another attempt may cure; the rest comes of the agent's files, and its work is verified."""
+    if isinstance(error, SandboxError) and error.retryable:
+        raise error
+
+
+def _said(error: SandboxError | TimeoutError) -> str:
+    return str(error) or "it took too long"
 
 
 class _PhaseFailedError(Exception):

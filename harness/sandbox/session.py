@@ -20,7 +20,7 @@ from typing import Protocol
 
 import anyio
 
-from harness.errors import SandboxError, SessionError
+from harness.errors import SandboxError, SessionError, ShellLostError
 from harness.ports import CommandResult
 from harness.sandbox.streams import STDERR, STDOUT, Attached, Receiver, clipped
 
@@ -162,7 +162,7 @@ class ShellSession:
         self._starts = 0
         self._uptime_offset_s = 0.0
         self._restarted = False
-        self._closed = False
+        self._opened = self._closed = False
 
     async def open(self) -> None:
         """Start the server and the shell. Raises ``SessionError`` when they do not come up."""
@@ -181,6 +181,7 @@ class ShellSession:
                 hint="The image needs sh and the usual small tools (mkdir, mkfifo, cat, dd, tail, wc).",
                 detail=said,
             )
+        self._opened = True
 
     async def run(self, command: str, *, timeout_s: float | None = None) -> CommandResult:
         """Run a command in the shell; see ``harness.ports.Session``."""
@@ -256,7 +257,7 @@ class ShellSession:
         """The command was not begun: its output file could not be opened. Try again, then with a new shell."""
         self._attempt += 1
         if self._attempt > _ATTEMPTS:
-            raise SessionError(
+            raise ShellLostError(
                 f"The session cannot write to {self._settings.directory} in the sandbox any more.",
                 hint="Is its disk full, or were the session's limits set to nothing?",
             )
@@ -315,7 +316,8 @@ class ShellSession:
         self._restarted = True
         self._starts += 1
         if self._starts > _STARTS:
-            raise SessionError(
+            error = ShellLostError if self._opened else SessionError
+            raise error(
                 "The session's shell cannot be started any more.",
                 hint="Was the shell itself removed from the sandbox, or is it out of processes?",
             )

@@ -280,6 +280,7 @@ class FakeSandbox:
     ) -> LocalProcess:
         self._check()
         folder = self.host_path(workdir or self.workdir)
+        folder = folder if folder.is_dir() else self.host_path("/")
         process = await start_process(
             words, env={**self._env, **env}, folder=folder, receiver=receiver, stdin=stdin
         )

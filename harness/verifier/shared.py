@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -21,8 +22,11 @@ from harness.task import ignored
 _LOGS = "/logs/verifier"
 _STDOUT = f"{_LOGS}/test-stdout.txt"
 _OUTPUT_CHARS = 30_000
+_BAITS = {"reward.json": b'{"reward": 0}\n', "reward.txt": b"0\n"}
+_REWARDS = tuple(_BAITS)
 _REWARD_BYTES = 1024 * 1024
 _LIMITS = TransferLimits(max_bytes=64 * 1024 * 1024, max_entries=2_000)
+_FORGER_S = 1.0
 _COLLECT_S = 60.0
 
 
@@ -61,14 +65,44 @@ async def _bring_in(context: VerifierContext) -> None:
     sandbox, tests = context.sandbox, context.task.tests_dir
     if tests is None:
         raise VerifierError(f"The task {context.task.name} has no tests/ folder.")
-    # A link planted at one of these names would redirect what is read as the reward; so would one at /logs.
-    await sandbox.exec(
-        f"for d in /logs {_LOGS}; do [ -h $d ] && rm -f $d; done; mkdir -p {_LOGS}; chmod 777 {_LOGS}; "
-        f"rm -rf {_LOGS}/reward.txt {_LOGS}/reward.json {_STDOUT}; [ -h /tests ] && rm -f /tests; true",
+    # Nothing planted may stand in for a test, redirect what is read as the reward, or bar the way to either.
+    cleared = await sandbox.exec(
+        f"[ -d /logs ] && [ ! -h /logs ] || rm -rf /logs; rm -rf {_LOGS} /tests; "
+        f"mkdir -p {_LOGS} && chmod 777 {_LOGS}",
         user="root",
+        workdir="/",
+        timeout_s=context.timeout_s,
     )
+    if cleared.exit_code != 0:
+        raise VerifierError("The sandbox could not be made ready for the hidden tests.", detail=cleared.output)
     await sandbox.upload(tests, "/tests", ignore=ignored(tests))
-    await sandbox.exec("chmod -R +x /tests/test.sh", user="root")
+    await sandbox.exec("chmod -R +x /tests/test.sh", user="root", workdir="/")
+    await _require_rewards(context, {}, "before the hidden tests ran")
+
+
+async def _require_rewards(context: VerifierContext, wanted: Mapping[str, bytes], when: str) -> None:
+    """Raise ``VerifierError`` unless the reward files are ``wanted`` and no others; no shell is asked."""
+    for name in _REWARDS:
+        try:
+            found = await context.sandbox.read_file(f"{_LOGS}/{name}", max_bytes=_REWARD_BYTES)
+        except TransferError:
+            found = b""
+        if found != wanted.get(name):
+            raise VerifierError(
+                f"Something in the sandbox wrote {_LOGS}/{name} {when}, so no reward can be trusted.",
+                hint="Look at what the agent left running, in the record of the trial.",
+            )
+
+
+async def _require_no_forger(context: VerifierContext, names: Sequence[str]) -> None:
+    """Raise ``VerifierError`` if a process that was left running writes over a reward: one is put out as a bait."""
+    if not await context.sandbox.processes():
+        return
+    baits = {name: _BAITS[name] for name in names}
+    for name, bait in baits.items():
+        await context.sandbox.write_file(f"{_LOGS}/{name}", bait, mode=0o666)
+    await anyio.sleep(_FORGER_S)
+    await _require_rewards(context, baits, "after the hidden tests had ended")
 
 
 async def _run(context: VerifierContext, timeout_s: float) -> CommandResult:
@@ -108,7 +142,10 @@ async def _rewards(
     try:
         as_json = await context.sandbox.read_file(f"{_LOGS}/reward.json", max_bytes=_REWARD_BYTES)
         as_text = await context.sandbox.read_file(f"{_LOGS}/reward.txt", max_bytes=_REWARD_BYTES)
-        return parse_reward(as_json, as_text), None
+        rewards = parse_reward(as_json, as_text)
+        found = zip(_REWARDS, (as_json, as_text), strict=True)
+        await _require_no_forger(context, [name for name, data in found if data is not None])
+        return rewards, None
     except TransferError as error:
         return None, VerifierError(f"The reward file could not be read: {error.message}", hint=error.hint)
     except VerifierError as error:

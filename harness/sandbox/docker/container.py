@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness.ports import CommandResult, Session, TransferLimits
@@ -45,7 +46,6 @@ class DockerSandbox:
         self._settings = settings
         self._files = ContainerFiles(engine, settings.container)
         self._processes = ContainerProcesses(engine, settings.container, image_user=settings.image_user)
-        self._shell = ""
         self._sessions = 0
 
     @property
@@ -75,18 +75,20 @@ class DockerSandbox:
     ) -> CommandResult:
         """Run one command in a process of its own."""
         words = one_shot(await self._find_shell(), command)
-        order = Command(words=words, user=user, env=env or {}, workdir=workdir or self.workdir)
+        order = Command(words=words, user=user, env=env or {}, workdir=await self._folder(workdir))
         return await self._processes.run(order, timeout_s=timeout_s, output_limit=output_limit)
 
     async def open_session(
         self, *, user: str | None = None, env: Mapping[str, str] | None = None, workdir: str | None = None
     ) -> Session:
         """Start a persistent shell."""
-        order = Command(words=(), user=user, env=env or {}, workdir=workdir or self.workdir)
+        order = Command(words=(), user=user, env=env or {})
         shell = await self._find_shell()
         self._sessions += 1
         session = ShellSession(
-            SessionSpace(self._processes, order), directory=f"{SESSIONS}/{self._sessions}", shell=shell
+            SessionSpace(self._processes, order, partial(self._folder, workdir)),
+            directory=f"{SESSIONS}/{self._sessions}",
+            shell=shell,
         )
         await session.open()
         return session
@@ -131,10 +133,16 @@ class DockerSandbox:
         self._processes.close()
 
     async def _find_shell(self) -> str:
-        if not self._shell:
-            found = [path for path in _BASHES if await self._files.stat(path) is not None]
-            self._shell = found[0] if found else "/bin/sh"
-        return self._shell
+        for path in _BASHES:  # asked anew each time: the agent may have removed it
+            if await self._files.stat(path) is not None:
+                return path
+        return "/bin/sh"
+
+    async def _folder(self, workdir: str | None = None) -> str:
+        """Return where to start a process: ``/`` if the agent removed the folder, in which nothing could start."""
+        wanted = workdir or self.workdir
+        found = await self._files.stat(await self._files.follow(wanted))
+        return wanted if found is not None and found.is_dir else "/"
 
     async def _missing_parents(self, path: str) -> list[str]:
         missing = []

@@ -31,6 +31,8 @@ _THREADS = 24
 _TIMEOUT_S = 120
 _CONNECT_S = 20.0
 _AWAY_HINT = "Is it running, and may you use it? `harness doctor --fix` can set it up; DOCKER_HOST picks another."
+_NO_SUCH_PATH = (": not a directory", "too many links")
+"""A file where a path has a folder, a link that leads in a circle: nothing is at such a path."""
 
 
 class NotThereError(SandboxError):
@@ -144,7 +146,7 @@ def _engine_error(error: APIError) -> SandboxError:
     gone = ("No such container", "is not running", "marked for removal", "container not running")
     if any(words in text for words in gone):
         return SandboxGoneError(f"The container is gone: {text}.", hint="It was removed, killed or stopped.")
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound) or any(words in text for words in _NO_SUCH_PATH):
         return NotThereError(f"The Docker Engine says: {text}.")
     return SandboxError(f"The Docker Engine says: {text}.")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import anyio
@@ -258,14 +258,19 @@ class ContainerProcesses:
 class SessionSpace:
     """A session's processes in a container, for ``harness.sandbox.session.ProcessSpace``."""
 
-    def __init__(self, processes: ContainerProcesses, command: Command) -> None:
+    def __init__(
+        self, processes: ContainerProcesses, command: Command, folder: Callable[[], Awaitable[str]]
+    ) -> None:
+        """``folder`` says where a server starts; it is asked anew each time, for the agent may have removed it."""
         self._processes = processes
         self._command = command
+        self._folder = folder
 
     async def attach(self, settings: ServerSettings, receiver: Receiver) -> Attached:
         """Start a server as the session's user."""
         await self._processes.check()
-        return await self._processes.start_server(settings, self._command, receiver)
+        command = replace(self._command, workdir=await self._folder())
+        return await self._processes.start_server(settings, command, receiver)
 
     async def end_command(self, mark: str, worker: int, begun_s: float) -> None:
         """Interrupt, then kill all that the command started."""

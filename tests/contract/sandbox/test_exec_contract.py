@@ -109,3 +109,11 @@ async def test_nothing_inside_tells_what_the_sandbox_is_for(box: Box) -> None:
     said = await box.sandbox.exec("hostname; env; cat /etc/hosts /proc/self/mountinfo /proc/1/environ; ls /")
     assert "t-4711" not in said.output
     assert "contract" not in said.output
+
+
+async def test_where_the_working_directory_was_removed_commands_and_shells_still_start(box: Box) -> None:
+    await box.sandbox.exec("rm -rf /app")
+    said = await box.sandbox.exec("echo still here")
+    assert (said.exit_code, said.output) == (0, "still here\n")
+    session = await box.session()
+    assert (await session.run("echo so am I")).output == "so am I\n"
