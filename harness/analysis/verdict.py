@@ -48,7 +48,7 @@ def _controls(tables: Tables) -> str:
     sound = len({check.task for check in tables.controls} - doubtful)
     names = sorted({check.control for check in tables.controls}, reverse=True)
     tasks = _count(len(tables.grid), "task")
-    return f"This run has only controls ({', '.join(names)}): {sound} of {tasks} did as they should."
+    return f"This run has only controls ({', '.join(names)}): {sound} of {tasks} behaved as expected."
 
 
 def _single(tables: Tables, line: Standing) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What signals do to a run: the first lets it drain, the second stops it, the third leaves."""
+"""What signals do to a run: the first lets it drain, the second stops it, the third leaves; a hang-up stops it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from harness.run import Control
 
 
 class Interrupts:
-    """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise."""
+    """Ctrl-C: the first lets running trials finish, the second ends them, the third leaves. SIGTERM likewise.
+
+    A terminal that is closed (SIGHUP) ends them at once: nobody is there to wait, or to interrupt again. Under
+    ``nohup`` it is ignored, as it was before.
+    """
 
     def __init__(self, watcher: Panel | Lines | Silent) -> None:
         self.control = Control()
@@ -35,13 +39,16 @@ class Interrupts:
             group.cancel_scope.cancel()
 
     async def _listen(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        hang_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hang_up) as signals:
             async for received in signals:
+                if self.control.stopped and received == signal.SIGHUP:
+                    continue  # a terminal that goes away says so more than once
                 if self.control.stopped:
                     self._watcher.__exit__(None, None, None)
                     os._exit(128 + received)
                 self.signal = received
-                if self.control.draining:
+                if self.control.draining or received == signal.SIGHUP:
                     self._watcher.line("Stopping what runs; its spend is kept. Once more leaves at once.")
                     self.control.stop()
                 else:

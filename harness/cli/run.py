@@ -62,6 +62,7 @@ def run_command(request: RunRequest, options: RunOptions) -> int:
     folder = options.folder or run_folder(resolved.plan)
     if options.again:
         folder = _first_unfinished(folder)
+    _check_place(folder, resolved.plan)
     if options.dry_run:
         return _print_plan(resolved.plan, folder, as_json=options.as_json)
     _require_engine()
@@ -90,6 +91,17 @@ def _check(options: RunOptions) -> None:
     unknown = options.rerun - {"infra", "limit"}
     if unknown:
         raise SettingsError(f"--rerun takes infra or limit, not {', '.join(sorted(unknown))}.")
+
+
+def _check_place(folder: Path, plan: Plan) -> None:
+    """Refuse a run folder inside a task: its files would become the task's, and make another task of it."""
+    place = folder.resolve()
+    for task in plan.tasks:
+        if place.is_relative_to(Path(task.path).resolve()):
+            raise SettingsError(
+                f"The run folder {folder} lies in the folder of the task {task.name}.",
+                hint="Put it elsewhere with -o: what a run writes would count as the task's files.",
+            )
 
 
 def _check_keys(plan: Plan, environ: Mapping[str, str]) -> None:
@@ -216,7 +228,8 @@ def _say_how_to_go_on(counts: Counts, outcome: RunOutcome, folder: Path) -> None
     if outcome.detail:
         print(f"The run stopped early: {outcome.detail}.", file=sys.stderr)
     if left:
-        print(f"{left} trials are left. Go on with: harness resume {folder}", file=sys.stderr)
+        trials = "1 trial is" if left == 1 else f"{left} trials are"
+        print(f"{trials} left. Go on with: harness resume {folder}", file=sys.stderr)
     elif counts.infra:
         print(f"Try the {counts.infra} again with: harness resume {folder} --rerun infra", file=sys.stderr)
 

@@ -82,6 +82,14 @@ def test_a_typing_error_in_a_task_file_is_named_with_its_line(tmp_path: Path) ->
     assert f"task.toml:{line}" in refused.stderr
 
 
+def test_a_run_folder_inside_a_task_is_refused_before_it_changes_the_task(tmp_path: Path) -> None:
+    harness("tasks", "new", str(tmp_path / "task"), cwd=tmp_path)
+    done = harness("run", "task", "-a", "nop", "-o", "task/run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "task/run lies in the folder of the task" in done.stderr
+    assert not (tmp_path / "task" / "run").exists()
+
+
 def test_the_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     done = harness("run", DEMO, "-m", "scripted/careful", "-n", "2", "--controls", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self, TextIO
 
-from harness.cli.progress.state import Ending, Progress
+from harness.cli.progress.state import Ending, Progress, many
 from harness.cli.progress.thinning import Thinner
 from harness.cli.progress.wording import clock, counts, money, time_left
 from harness.schema.event import AnyEvent
@@ -82,7 +82,7 @@ class Lines:
         with self._lock:
             self._progress = progress = self._progress.hear_plan(plan, pending, self._clock_s())
             todo = f", {len(pending)} of them left to do" if progress.before else ""
-            self._write(f"{progress.name}: {progress.planned} trials ({progress.size}){todo}")
+            self._write(f"{progress.name}: {many(progress.planned, 'trial')} ({progress.size}){todo}")
             self._write(*(f"{name}: {note}" for name, note in progress.notes))
 
     def started(self, trial: PlannedTrial, attempt: int) -> None:

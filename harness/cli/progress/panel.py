@@ -9,7 +9,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.cli.progress.state import Ending, Progress, Running
+from harness.cli.progress.state import Ending, Progress, Running, many
 from harness.cli.progress.thinning import Thinner
 from harness.cli.progress.wording import clock, counts, money, time_left
 from harness.schema.event import AnyEvent
@@ -57,7 +57,7 @@ class Panel:
         with self._lock:
             self._progress = progress = self._progress.hear_plan(plan, pending, self._clock_s())
             todo = f", {len(pending)} left to do" if progress.before else ""
-            self._print(f"{progress.name}: {progress.planned} trials ({progress.size}){todo}")
+            self._print(f"{progress.name}: {many(progress.planned, 'trial')} ({progress.size}){todo}")
             self._print(*(f"{name}: {note}" for name, note in progress.notes))
         # What others print goes above the panel; results that are piped away are not touched.
         self._live = Live(

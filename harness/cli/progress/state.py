@@ -224,15 +224,17 @@ class Progress:
 def _size(plan: Plan, competing: int) -> str:
     repeats = max((trial.repeat for trial in plan.trials), default=0)
     first = min((trial.repeat for trial in plan.trials), default=0)
-    parts = [_many(len(plan.tasks), "task")]
-    if competing:
-        parts += [_many(competing, "candidate"), _many(repeats - first + 1, "repeat")]
+    parts = [many(len(plan.tasks), "task")]
     controls = [one.name for one in plan.candidates if one.role == "control"]
+    if not competing:
+        return " × ".join([*parts, many(len(controls), "control"), many(repeats - first + 1, "repeat")])
+    parts += [many(competing, "candidate"), many(repeats - first + 1, "repeat")]
     extra = sum(trial.candidate in controls for trial in plan.trials)
-    return " × ".join(parts) + (f", and {_many(extra, 'control')}" if extra else "")
+    return " × ".join(parts) + (f", and {many(extra, 'control')}" if extra else "")
 
 
-def _many(number: int, word: str) -> str:
+def many(number: int, word: str) -> str:
+    """Return a number with its noun."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 

@@ -118,7 +118,7 @@ def test_one_task_speaks_of_itself(tmp_path: Path) -> None:
 
 def test_only_controls_is_nothing_to_decide(tmp_path: Path) -> None:
     _, found = judge(tmp_path, demo_like, Shape(candidates=(), events=False))
-    assert found.text == "This run has only controls (oracle, nop): 3 of 3 tasks did as they should."
+    assert found.text == "This run has only controls (oracle, nop): 3 of 3 tasks behaved as expected."
 
 
 def test_only_controls_names_the_tasks_that_are_not_sound_or_not_known(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_only_controls_names_the_tasks_that_are_not_sound_or_not_known(tmp_path:
         return Ending(how="infra") if "orders" in task else demo_like(task, candidate, repeat)
 
     _, found = judge(tmp_path, decide, Shape(candidates=(), events=False))
-    assert "1 of 3 tasks did as they should" in found.text
+    assert "1 of 3 tasks behaved as expected" in found.text
     assert found.notes[:2] == (
         "1 task of 3 unsound by the controls: demo/migrate-parsimonious.",
         "1 task of 3 not checked, for a control has no verdict: demo/orders-service.",

@@ -100,6 +100,12 @@ def test_a_plan_is_told_by_its_size_and_the_notes_of_its_candidates() -> None:
     assert (progress.planned, progress.done) == (10, 0)
 
 
+def test_a_plan_of_controls_alone_is_told_by_its_controls() -> None:
+    trials = tuple(one for one in TRIALS if one.candidate == "nop")
+    plan = PLAN.model_copy(update={"candidates": CANDIDATES[2:], "trials": trials})
+    assert Progress().hear_plan(plan, trials, 0.0).size == "2 tasks × 1 control × 1 repeat"
+
+
 def test_trials_of_an_earlier_process_count_as_done() -> None:
     progress = Progress().hear_plan(PLAN, TRIALS[4:], 0.0)
     assert progress.done == 4
