@@ -28,6 +28,8 @@ _REWARD_BYTES = 1024 * 1024
 _LIMITS = TransferLimits(max_bytes=64 * 1024 * 1024, max_entries=2_000)
 _FORGER_S = 1.0
 _COLLECT_S = 60.0
+_LAST_LINES = 20
+_LINE_CHARS = 200
 
 
 class SharedVerifier:
@@ -56,6 +58,8 @@ class SharedVerifier:
             )
         )
         if problem is not None:
+            if ran is not None and not timed_out:
+                _add_last_words(problem, ran, output)
             raise problem
         assert rewards is not None
         return rewards
@@ -122,6 +126,16 @@ async def _take_out(context: VerifierContext) -> bytes:
         tail = await context.sandbox.exec(f"tail -c {_OUTPUT_CHARS} {_STDOUT}", user="root", timeout_s=20)
         return tail.output.encode()
     return _last_bytes(target / "test-stdout.txt")
+
+
+def _add_last_words(problem: VerifierError, ran: CommandResult, output: bytes) -> None:
+    """Add to an error how the tests ended: what stopped them is most often their last line."""
+    text = output[-_OUTPUT_CHARS:].decode("utf-8", "replace")
+    lines = ["".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    said = f'; the last line they printed: "{lines[-1][:_LINE_CHARS]}"' if lines else " and printed nothing"
+    problem.detail = problem.detail or "\n".join(lines[-_LAST_LINES:])
+    problem.hint = f"{problem.hint} The tests ended with exit code {ran.exit_code}{said}.".strip()
 
 
 def _last_bytes(path: Path) -> bytes:

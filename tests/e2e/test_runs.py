@@ -87,6 +87,14 @@ def test_a_reward_that_is_none_is_infra_by_name_and_never_a_failure(desk: Desk, 
     assert ran.events("failed")[0]["error"]["type"] == error
 
 
+def test_tests_that_write_no_reward_say_how_they_ended(desk: Desk) -> None:
+    ran = desk.run(str(desk.task(test_sh="#!/bin/sh\necho begun\nno-such-tool --now\n")), "-a", "nop")
+    error = only(ran)["error"]
+    assert "exit code 127" in error
+    assert "no-such-tool" in error
+    assert "begun" in ran.events("failed")[0]["error"]["detail"]
+
+
 def test_reward_json_counts_before_reward_txt_and_all_its_keys_are_kept(desk: Desk) -> None:
     test_sh = (
         "#!/bin/sh\necho 0 > /logs/verifier/reward.txt\n"
