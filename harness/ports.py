@@ -121,8 +121,9 @@ class Sandbox(Protocol):
         ...
 
     async def upload(self, source: Path, target: str, *, ignore: Callable[[str], bool] | None = None) -> None:
-        """Copy a host folder's contents over ``target``, modes and symlinks kept, owned by root.
+        """Copy a host folder's contents over ``target``, symlinks kept, owned by root.
 
+        What its owner may read and run, everyone may: like a checkout whatever the host's umask.
         ``ignore`` gets a path relative to ``source`` (folders end in ``/``). Links that leave ``source``
         raise ``TransferError``.
         """

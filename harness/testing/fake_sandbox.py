@@ -429,7 +429,8 @@ def _copy(
             _copy(top, path, copy, mapped, ignore)
         else:
             copy.write_bytes(mapped(path.read_bytes()))
-            copy.chmod(path.stat().st_mode & 0o777)
+            mode = path.stat().st_mode & 0o777
+            copy.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
 def _is_text(data: bytes) -> bool:

@@ -297,6 +297,7 @@ def _add_item(tar: tarfile.TarFile, source: Path, relative: str, name: str) -> N
         raise TransferError(f"{path} is neither a file, a folder nor a link; it cannot be copied into the sandbox.")
     if info.issym():
         _check_link(source, relative)
+    info.mode |= (info.mode & 0o500) >> 3 | (info.mode & 0o500) >> 6
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     if info.isreg():

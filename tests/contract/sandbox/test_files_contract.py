@@ -63,6 +63,16 @@ async def test_an_uploaded_tree_keeps_modes_and_links(box: Box, tmp_path: Path) 
     assert said.output == "link.sh\nsub\nrun.sh\nran from link.sh\n"
 
 
+async def test_an_upload_is_for_every_user_whatever_the_umask_of_the_host(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir(mode=0o700)
+    for name, mode in (("data", 0o600), ("run.sh", 0o700)):
+        (tmp_path / "sub" / name).write_text("x\n")
+        (tmp_path / "sub" / name).chmod(mode)
+    await box.sandbox.upload(tmp_path, "/app/put")
+    said = await box.sandbox.exec("cd put && stat -c '%a %n' sub sub/*")
+    assert said.output == "755 sub\n644 sub/data\n755 sub/run.sh\n"
+
+
 async def test_an_upload_goes_over_what_is_there(box: Box, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("new\n")
     await box.sandbox.exec("mkdir put; echo old >put/f; echo stays >put/g")
