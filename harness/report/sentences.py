@@ -18,8 +18,11 @@ def what_was_run(tables: Tables) -> str:
     run = tables.run
     low, high = run.repeats
     repeats = f"{low}" if low == high else f"{low} to {high}"
-    size = f"{_many(run.tasks, 'task')} × {_many(run.candidates, 'candidate')} × {repeats} repeats"
-    controls = f", and {_many(run.controls, 'control')}" if run.controls else ""
+    size = _many(run.tasks, "task")
+    controls = f" × {_many(run.controls, 'control')}" if run.controls else ""
+    if run.candidates:
+        size += f" × {_many(run.candidates, 'candidate')} × {repeats} repeats"
+        controls = f", and {_many(run.controls, 'control')}" if run.controls else ""
     text = f"{size}{controls}: {_many(run.trials, 'trial')}. {_when(tables)} {_by_what(tables)}"
     if run.limits:
         text += f" Limits of a trial: {', '.join(f'{k} {v:g}'.replace('_', ' ') for k, v in run.limits.items())}."

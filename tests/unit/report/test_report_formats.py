@@ -23,6 +23,7 @@ from harness.errors import StoreError, UnknownNameError
 from harness.report import FORMATS, render, write_report
 from harness.report.node import ATTRIBUTES, TAGS
 from harness.report.page import PARTS
+from harness.report.sentences import what_was_run
 
 SHAPES: dict[str, tuple[Callable[[str, str, int], Ending], Shape]] = {
     "demo": (demo_like, Shape()),
@@ -236,6 +237,11 @@ def test_every_part_has_its_template_and_a_part_left_out_says_why(tmp_path: Path
     store = build_run(tmp_path / "run", *SHAPES["only controls"])
     write_report(analyse(store), store, tmp_path / "r.html")
     assert "Leaderboard (the run has only controls)" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_run_of_controls_is_not_said_to_have_no_candidates_no_times(tmp_path: Path) -> None:
+    tables = analyse(build_run(tmp_path / "run", *SHAPES["only controls"]))
+    assert what_was_run(tables).startswith("3 tasks × 2 controls: 6 trials.")
 
 
 def test_links_out_of_the_attempts_folder_are_not_followed(tmp_path: Path) -> None:

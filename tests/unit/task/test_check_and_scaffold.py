@@ -64,6 +64,15 @@ def test_a_folder_that_cannot_be_read_is_an_error_with_the_rest_still_checked(ta
     assert any("solution/solve.sh:2: the line ends in CR LF" in text for text in errors)
 
 
+def test_carriage_returns_are_an_error_only_where_a_shell_of_ours_meets_them(task: Path) -> None:
+    (task / "environment" / "Dockerfile").write_bytes(b"FROM debian:12\r\nWORKDIR /app\r\n")
+    (task / "environment" / "broken.sh").write_bytes(b"#!/bin/sh\r\nls\r\n")
+    assert _messages(task, "error") == []
+    found = [text for text in _messages(task, "warning") if "CR LF" in text]
+    assert len(found) == 1
+    assert "environment/broken.sh:1" in found[0]
+
+
 def test_tests_that_never_write_a_reward_are_an_error(task: Path) -> None:
     (task / "tests" / "test.sh").write_text("#!/bin/bash\nexit 0\n")
     assert any("no reward would be found" in text for text in _messages(task, "error"))
