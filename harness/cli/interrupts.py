@@ -24,6 +24,7 @@ class Interrupts:
         self.control = Control()
         self.signal: signal.Signals | None = None
         self._watcher = watcher
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     @property
     def exit_code(self) -> int:
@@ -48,9 +49,18 @@ class Interrupts:
                     self._watcher.__exit__(None, None, None)
                     os._exit(128 + received)
                 self.signal = received
+                if received == signal.SIGHUP:
+                    self._let_go_of_the_terminal()
                 if self.control.draining or received == signal.SIGHUP:
                     self._watcher.line("Stopping what runs; its spend is kept. Once more leaves at once.")
                     self.control.stop()
                 else:
                     self._watcher.line("Starting nothing new; running trials finish. Once more stops them.")
                     self.control.drain()
+
+    def _let_go_of_the_terminal(self) -> None:
+        """Write nowhere what would go to a terminal that is gone; files and pipes are written on."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in self._terminals:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -208,6 +208,20 @@ def test_the_second_interrupt_stops_what_runs_and_nothing_is_left(
     assert containers_of(desk.run_dir) == []
 
 
+def test_a_closed_terminal_stops_what_runs_and_nothing_is_left(
+    desk: Desk, containers_of: Callable[[Path], list[str]]
+) -> None:
+    solve = "#!/bin/bash\nsleep 600\n"
+    process = desk.start("run", str(desk.task(solve_sh=solve)), "-a", "oracle", "-o", str(desk.run_dir), "--json")
+    wait_for(desk.run_dir, "sandbox_started")
+    process.send_signal(signal.SIGHUP)
+    ran = desk.ran(process, timeout_s=60)
+    assert ran.code == 129, ran.err
+    assert ran.summary["missing"] == 1
+    assert containers_of(desk.run_dir) == []
+    assert (desk.run_dir / "report.html").is_file()
+
+
 def test_a_daemon_that_is_away_is_said_in_one_sentence(desk: Desk) -> None:
     ran = desk.run(str(desk.task()), "-a", "nop", DOCKER_HOST="unix:///nonexistent/docker.sock")
     assert ran.code == 2

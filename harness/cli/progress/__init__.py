@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from typing import TextIO, cast
 
+from harness.cli.progress.enduring import Enduring
 from harness.cli.progress.lines import Lines, Silent
 from harness.cli.progress.panel import Panel
 
@@ -35,4 +36,4 @@ def choose_watcher(
         return Lines(stream, coloured=coloured)
     from rich.console import Console
 
-    return Panel(Console(file=stream, highlight=False, _environ=environ))
+    return Panel(Console(file=cast("TextIO", Enduring(stream)), highlight=False, _environ=environ))

@@ -9,10 +9,10 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self, TextIO
 
-from harness.cli.progress.state import Ending, Progress, many
+from harness.cli.progress.state import Ending, Progress, clean, many
 from harness.cli.progress.thinning import Thinner
 from harness.cli.progress.wording import clock, counts, money, time_left
-from harness.schema.event import AnyEvent
+from harness.schema.event import AnyEvent, ModelCalled
 from harness.schema.plan import Plan, PlannedTrial
 from harness.schema.result import AttemptResult
 
@@ -91,9 +91,13 @@ class Lines:
             self._progress = self._progress.hear_start(trial, attempt, self._clock_s())
 
     def event(self, trial: PlannedTrial, attempt: int, event: AnyEvent) -> None:
-        """Note it."""
+        """Note it; write when a provider has to be asked again, which may be all that happens for minutes."""
         with self._lock:
             self._progress = self._progress.hear_event(trial, event)
+            if isinstance(event, ModelCalled) and event.retry_in_s is not None:
+                why = clean(event.error.message, 200) if event.error else "no answer."
+                text = f"{trial.task} · {trial.candidate}: {why} Asking again in {event.retry_in_s:.0f} s."
+                self._write(*self._thinner.admit(text, self._clock_s()))
 
     def ended(self, trial: PlannedTrial, result: AttemptResult, *, final: bool) -> None:
         """Write how the attempt ended."""

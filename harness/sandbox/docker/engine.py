@@ -146,6 +146,10 @@ def _engine_error(error: APIError) -> SandboxError:
     gone = ("No such container", "is not running", "marked for removal", "container not running")
     if any(words in text for words in gone):
         return SandboxGoneError(f"The container is gone: {text}.", hint="It was removed, killed or stopped.")
+    if text.endswith("unpause the container before exec"):
+        return SandboxGoneError(
+            "The container was paused from outside.", hint="Another attempt gets one of its own."
+        )
     if isinstance(error, NotFound) or any(words in text for words in _NO_SUCH_PATH):
         return NotThereError(f"The Docker Engine says: {text}.")
     return SandboxError(f"The Docker Engine says: {text}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from contextlib import suppress
 from pathlib import Path
@@ -318,6 +319,16 @@ def test_lines_tell_the_plan_each_end_and_no_control_codes() -> None:
     ]
 
 
+def test_lines_tell_that_a_provider_is_asked_again_and_why() -> None:
+    output = io.StringIO()
+    fault = ErrorRecord(type="X", cause="model", retryable=True, message="p/m is\x1b[2J overloaded.")
+    with Lines(output) as lines:
+        lines.started(TRIALS[0], 1)
+        lines.event(TRIALS[0], 1, ModelCalled(turn=1, try_number=1, duration_s=1, retry_in_s=8, error=fault))
+        lines.event(TRIALS[0], 1, ModelCalled(turn=1, try_number=2, duration_s=1))
+    assert output.getvalue() == "move · scripted/careful: p/m is overloaded. Asking again in 8 s.\n"
+
+
 def test_lines_give_a_sign_of_life_after_a_minute_of_silence() -> None:
     output, now = io.StringIO(), Clock()
     lines = Lines(output, clock_s=now)
@@ -415,6 +426,23 @@ def test_sources_do_not_hold_one_another_up() -> None:
 def test_the_panel_is_for_terminals_only(terminal: bool, environ: dict[str, str], kind: type) -> None:
     stream = Terminal() if terminal else io.StringIO()
     assert type(choose_watcher(stream=stream, environ=environ)) is kind
+
+
+class HungUp(Terminal):
+    """A terminal whose window was closed after its first words."""
+
+    def write(self, text: str) -> int:
+        if self.tell():
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_that_is_closed_does_not_disturb_the_run() -> None:
+    environ = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    with choose_watcher(stream=HungUp(), environ=environ) as watcher:
+        watcher.planned(PLAN, TRIALS)
+        watcher.line("x")
+        watcher.ended(TRIALS[0], ended(TRIALS[0]), final=True)
 
 
 def test_quiet_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
