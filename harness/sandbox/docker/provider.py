@@ -7,6 +7,7 @@ whatever it is given for them, and what happens inside to ``container``.
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from harness.sandbox.docker.container import SESSIONS, ContainerSettings, Docker
 from harness.sandbox.docker.engine import Engine, NotThereError
 from harness.sandbox.docker.owner import LABEL, Owner
 from harness.sandbox.docker.processes import ContainerProcesses
-from harness.sandbox.docker.state import KEEP_ALIVE
+from harness.sandbox.docker.state import KEEP_ALIVE, is_kept_alive
 from harness.sandbox.docker.transfer import ContainerFiles, NewFile
 from harness.sandbox.docker.work import StartingPoint
 from harness.schema.task import EnvironmentSpec
@@ -31,6 +32,8 @@ from harness.schema.task import EnvironmentSpec
 PIDS_LIMIT = 4096
 HOSTNAME = "sandbox"
 _REMOVE_S = 60.0
+_ENTRYPOINT_LOOKS = 30
+_ENTRYPOINT_LOOK_S = 0.1
 _LOGS = ("/logs/agent", "/logs/verifier", "/logs/artifacts")
 
 
@@ -59,6 +62,7 @@ class RuntimeTrust(Protocol):
 class _ImageConfig(BaseModel):
     User: str = ""
     WorkingDir: str = ""
+    Entrypoint: tuple[str, ...] | None = None
 
 
 class _Image(BaseModel):
@@ -78,6 +82,7 @@ class _Recipe:
     image: PreparedImage
     workdir: str
     image_user: str
+    entrypoint: tuple[str, ...]
 
     @property
     def loose_files(self) -> Path | None:
@@ -153,6 +158,7 @@ class DockerSandboxProvider:
             image=image,
             workdir=request.environment.workdir or config.WorkingDir or "/",
             image_user=config.User,
+            entrypoint=config.Entrypoint or (),
         )
 
     @asynccontextmanager
@@ -205,17 +211,30 @@ class DockerSandboxProvider:
     async def _start(self, container: str, recipe: _Recipe) -> None:
         try:
             await self._engine.call(self._engine.api.start, container)
-            await ContainerProcesses(self._engine, container, image_user="").check()
+            processes = ContainerProcesses(self._engine, container, image_user="")
+            await processes.check()
+            if recipe.entrypoint:
+                await self._await_entrypoint(container, processes)
         except SandboxGoneError as error:
+            entry = f"The image's ENTRYPOINT is {shlex.join(recipe.entrypoint)}; it" if recipe.entrypoint else ""
             raise SandboxError(
                 f"A container of {recipe.image.facts.tag} ended as soon as it was started: {error.message}",
-                hint="If the image has an ENTRYPOINT, it must run the command that it is given.",
+                hint=f'{entry} must run the command that it is given, as exec "$@" does.' if entry else "",
             ) from error
         except SandboxError as error:
             raise SandboxError(
                 f"A container of the image {recipe.image.facts.tag} could not be started: {error.message}",
                 hint=_start_hint(error.message),
             ) from error
+
+    async def _await_entrypoint(self, container: str, processes: ContainerProcesses) -> None:
+        """Wait until an image's ENTRYPOINT has come to our command: one that cannot run it ends a moment later."""
+        for _ in range(_ENTRYPOINT_LOOKS):
+            await processes.check()
+            with suppress(SandboxGoneError):  # the next check says how it ended
+                if await is_kept_alive(self._engine, container):
+                    return
+            await anyio.sleep(_ENTRYPOINT_LOOK_S)
 
     async def _remove(self, container: str) -> None:
         with suppress(NotThereError, SandboxGoneError):

@@ -85,6 +85,12 @@ def _out_of_memory(engine: Engine, container: str, created: str) -> bool:
     return any(True for _ in engine.api.events(since=since, until=now, filters=filters))
 
 
+async def is_kept_alive(engine: Engine, container: str) -> bool:
+    """Tell whether the command that keeps a container alive runs in it; an ENTRYPOINT may come before it."""
+    raw = await engine.call(engine.api.top, container, ps_args="-eo pid,ppid,uid,args")
+    return any(row[3].startswith(f"sh -c {KEEP_ALIVE}") for row in _Top.model_validate(raw).Processes or [])
+
+
 async def read_processes(engine: Engine, container: str, passwd: str) -> tuple[Process, ...]:
     """Return what runs in a container, without what the harness itself runs there."""
     raw = await engine.call(engine.api.top, container, ps_args="-eo pid,ppid,uid,args")

@@ -76,6 +76,21 @@ async def test_a_container_that_cannot_start_is_said_and_leaves_nothing(
         engine.api.remove_image(image, force=True)
 
 
+async def test_an_entrypoint_that_does_not_run_its_command_is_named(
+    provider: DockerSandboxProvider, debian: str, engine: Engine
+) -> None:
+    image = await _derived(engine, debian, ['ENTRYPOINT ["sh", "-c", "sleep 0.3; exit 7"]'])
+    try:
+        prepared = await provider.prepare(EnvironmentSpec(docker_image=image))
+        with pytest.raises(SandboxError, match="exit code 7") as caught:
+            async with provider.open(_request(prepared), prepared):
+                pass
+        assert "ENTRYPOINT is sh -c 'sleep 0.3; exit 7'" in caught.value.hint
+        assert not caught.value.retryable
+    finally:
+        engine.api.remove_image(image, force=True)
+
+
 async def test_the_images_entrypoint_user_and_directory_stay_in_force(
     provider: DockerSandboxProvider, debian: str, engine: Engine
 ) -> None:
