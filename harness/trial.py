@@ -78,6 +78,8 @@ class TrialSetup:
     verifier_env: Mapping[str, str]
     labels: Mapping[str, str]
     on_line: Callable[[str], None] | None = None
+    check_task: Callable[[], None] = lambda: None
+    """Raises if the task is no longer the one that was planned. Called in a thread, before its files are used."""
 
 
 async def run_attempt(setup: TrialSetup, number: int, recorder: Recorder) -> AttemptResult:
@@ -154,6 +156,7 @@ class _Attempt:
     async def _phases(self) -> None:
         setup = self._setup
         async with self._phase("image"):
+            await anyio.to_thread.run_sync(setup.check_task)
             image = await setup.provider.prepare(setup.task.environment, on_line=setup.on_line)
             log = self._recorder.blob(image.log.encode(), "text/plain") if image.log else None
             self._recorder.emit(ImageReady(image=image.facts, log=log))
@@ -184,6 +187,7 @@ class _Attempt:
         async with self._phase("collect"):
             await self._collect(sandbox)
         async with self._phase("verifier"):
+            await anyio.to_thread.run_sync(self._setup.check_task)
             await self._verify(sandbox)
 
     async def _agent(self, sandbox: Sandbox) -> None:

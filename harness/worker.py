@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from harness.agent.calling import RetryDelay
 from harness.agent.factories import AgentMaterial
@@ -13,6 +14,7 @@ from harness.schema.candidate import Candidate, ModelSettings
 from harness.schema.plan import Plan, PlannedTrial
 from harness.schema.result import AttemptResult
 from harness.schema.task import Task
+from harness.task import require_unchanged
 from harness.trial import TrialSetup, run_attempt
 
 
@@ -65,6 +67,7 @@ class LocalWorker:
                 verifier_env=task.verifier_env,
                 labels=self._labels,
                 on_line=self._on_line,
+                check_task=partial(require_unchanged, task.task.path, task.task.digest),
             )
             return await run_attempt(setup, number, recorder)
 

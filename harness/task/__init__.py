@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from harness.task.check import Finding, check_task
 from harness.task.find import find_tasks
+from harness.task.folder import require_unchanged
 from harness.task.harbor import read_task
 from harness.task.ignore import ignored
 from harness.task.scaffold import new_task
 from harness.task.support import unsupported
 from harness.task.templates import resolve_env
 
-__all__ = ["Finding", "check_task", "find_tasks", "ignored", "new_task", "read_task", "resolve_env", "unsupported"]
+__all__ = [
+    "Finding",
+    "check_task",
+    "find_tasks",
+    "ignored",
+    "new_task",
+    "read_task",
+    "require_unchanged",
+    "resolve_env",
+    "unsupported",
+]

@@ -34,6 +34,15 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+def require_unchanged(folder: Path, digest: str) -> None:
+    """Raise ``TaskError`` unless the folder still has this digest."""
+    if folder_digest(folder) != digest:
+        raise TaskError(
+            f"The task in {folder} was changed while the run went on.",
+            hint="Restore it and try again with --rerun infra, or start a new run (another -o).",
+        )
+
+
 def read_utf8(path: Path, shown: str) -> str:
     """Return a text file's contents without a byte order mark; ``shown`` is its name in messages."""
     try:

@@ -95,6 +95,19 @@ def test_tests_that_write_no_reward_say_how_they_ended(desk: Desk) -> None:
     assert "begun" in ran.events("failed")[0]["error"]["detail"]
 
 
+def test_a_task_that_is_changed_during_the_run_gives_no_verdict(desk: Desk) -> None:
+    task = desk.task(solve_sh="#!/bin/bash\nsleep 5\n")
+    process = desk.start("run", str(task), "-a", "oracle", "-o", str(desk.run_dir), "--json")
+    while not list(desk.run_dir.glob("trials/*/1/events.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    test_sh = task / "tests" / "test.sh"
+    test_sh.write_text(test_sh.read_text() + "# changed\n")
+    row = only(desk.ran(process))
+    assert (row["end_state"], row["passed"]) == ("infra", None)
+    assert "was changed while the run went on" in row["error"]
+
+
 def test_reward_json_counts_before_reward_txt_and_all_its_keys_are_kept(desk: Desk) -> None:
     test_sh = (
         "#!/bin/sh\necho 0 > /logs/verifier/reward.txt\n"
