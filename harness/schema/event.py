@@ -206,13 +206,17 @@ class WorkCollected(Event):
 
 
 class VerifierEnded(Event):
-    """The hidden tests ran. ``output`` is the end of what they printed; files are under ``verifier/``."""
+    """The hidden tests ran. ``output`` is the end of what they printed; files are under ``verifier/``.
+
+    ``forged`` says how the agent was found to write rewards itself; ``rewards`` is then 0, whatever was written.
+    """
 
     kind: Literal["verifier_ended"] = "verifier_ended"
     exit_code: int | None
     duration_s: float
     timed_out: bool = False
     rewards: dict[str, float] | None = None
+    forged: str = ""
     output: str = ""
     output_bytes: int = 0
 

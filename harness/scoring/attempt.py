@@ -50,4 +50,11 @@ def attempt_result(trial: str, number: int, summary: AttemptSummary) -> AttemptR
         claim=summary.claim,
         image=summary.image,
         served_models=summary.served_models,
+        flags=_flags(summary),
     )
+
+
+def _flags(summary: AttemptSummary) -> tuple[str, ...]:
+    """Return the integrity flags: marks on a result that may not mean what it seems."""
+    forged = summary.verifier_end is not None and summary.verifier_end.forged
+    return ("reward forged",) if forged else ()

@@ -28,6 +28,7 @@ _REWARD_BYTES = 1024 * 1024
 _LIMITS = TransferLimits(max_bytes=64 * 1024 * 1024, max_entries=2_000)
 _FORGER_S = 1.0
 _COLLECT_S = 60.0
+_FORGED_REWARDS = {"reward": 0.0}
 _LAST_LINES = 20
 _LINE_CHARS = 200
 
@@ -39,20 +40,29 @@ class SharedVerifier:
         """Return the rewards; raises the ``VerifierError`` that fits. Its files are kept in either case."""
         started = time.monotonic()
         ran: CommandResult | None = None
-        with anyio.move_on_after(context.timeout_s) as scope:
-            await _bring_in(context)
-            left_s = context.timeout_s - (time.monotonic() - started)
-            ran = await _run(context, max(left_s, 0.1))
-        timed_out = scope.cancelled_caught or (ran is not None and ran.timed_out)
-        with anyio.fail_after(_COLLECT_S):
-            output = await _take_out(context)
-            rewards, problem = await _rewards(context, timed_out=timed_out)
+        rewards: dict[str, float] | None = None
+        problem: VerifierError | None = None
+        forged = ""
+        timed_out = False
+        output = b""
+        try:
+            with anyio.move_on_after(context.timeout_s) as scope:
+                await _bring_in(context)
+                left_s = context.timeout_s - (time.monotonic() - started)
+                ran = await _run(context, max(left_s, 0.1))
+            timed_out = scope.cancelled_caught or (ran is not None and ran.timed_out)
+            with anyio.fail_after(_COLLECT_S):
+                output = await _take_out(context)
+                rewards, problem = await _rewards(context, timed_out=timed_out)
+        except _ForgedError as error:
+            rewards, forged = _FORGED_REWARDS, str(error)
         context.recorder.emit(
             VerifierEnded(
                 exit_code=ran.exit_code if ran else None,
                 duration_s=time.monotonic() - started,
                 timed_out=timed_out,
                 rewards=rewards,
+                forged=forged,
                 output=output.decode("utf-8", "replace")[-_OUTPUT_CHARS:],
                 output_bytes=len(output),
             )
@@ -85,21 +95,18 @@ async def _bring_in(context: VerifierContext) -> None:
 
 
 async def _require_rewards(context: VerifierContext, wanted: Mapping[str, bytes], when: str) -> None:
-    """Raise ``VerifierError`` unless the reward files are ``wanted`` and no others; no shell is asked."""
+    """Raise ``_ForgedError`` unless the reward files are ``wanted`` and no others; no shell is asked."""
     for name in _REWARDS:
         try:
             found = await context.sandbox.read_file(f"{_LOGS}/{name}", max_bytes=_REWARD_BYTES)
         except TransferError:
             found = b""
         if found != wanted.get(name):
-            raise VerifierError(
-                f"Something in the sandbox wrote {_LOGS}/{name} {when}, so no reward can be trusted.",
-                hint="Look at what the agent left running, in the record of the trial.",
-            )
+            raise _ForgedError(f"Something that the agent left wrote {_LOGS}/{name} {when}.")
 
 
 async def _require_no_forger(context: VerifierContext, names: Sequence[str]) -> None:
-    """Raise ``VerifierError`` if a process that was left running writes over a reward: one is put out as a bait."""
+    """Raise ``_ForgedError`` if a process that was left running writes over a reward: one is put out as a bait."""
     if not await context.sandbox.processes():
         return
     baits = {name: _BAITS[name] for name in names}
@@ -164,3 +171,7 @@ async def _rewards(
         return None, VerifierError(f"The reward file could not be read: {error.message}", hint=error.hint)
     except VerifierError as error:
         return None, error
+
+
+class _ForgedError(Exception):
+    """Something that the agent left writes rewards: the work does not pass, and the trial is flagged."""

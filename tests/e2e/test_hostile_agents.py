@@ -37,11 +37,14 @@ def test_what_an_agent_leaves_behind_neither_bars_the_tests_nor_stands_in_for_th
     ran = desk.run(str(desk.folder / "tasks"), "-a", "oracle", "-j", "4")
     ends = {row["task"].rpartition("/")[2]: (row["end_state"], row["passed"]) for row in ran.rows}
     honest = dict.fromkeys(AGENTS, ("verdict", True))
-    forged = dict.fromkeys(("forger", "no-rm"), ("infra", None))
-    assert ends == {**honest, "no-workdir": ("verdict", False), **forged}, ran.err
-    assert {row["error"].partition(",")[0] for row in ran.rows if row["error"]} <= {
-        "Something in the sandbox wrote /logs/verifier/reward.txt before the hidden tests ran",
-        "Something in the sandbox wrote /logs/verifier/reward.txt after the hidden tests had ended",
+    failed = dict.fromkeys(("no-workdir", "forger", "no-rm"), ("verdict", False))
+    assert ends == {**honest, **failed}, ran.err
+    flagged = {row["task"].rpartition("/")[2] for row in ran.rows if row["flags"] == ["reward forged"]}
+    assert flagged == {"forger", "no-rm"}
+    assert {event["forged"].partition("reward.txt ")[2] for event in ran.events("verifier_ended")} <= {
+        "",
+        "before the hidden tests ran.",
+        "after the hidden tests had ended.",
     }
     works = [event["work"] for event in ran.events("work_collected")]
     (unpatched,) = [" ".join(work["skipped"]) for work in works if work["truncated"]]
