@@ -385,6 +385,10 @@ class Store(Protocol):
         """Append to the journal and flush."""
         ...
 
+    def attempts(self, trial: str) -> Sequence[int]:
+        """Return the numbers of the attempts that left files, in order, also those that no journal names."""
+        ...
+
     def recorder(
         self, trial: str, attempt: int, *, on_event: Callable[[AnyEvent], None] | None = None
     ) -> AbstractContextManager[Recorder]:

@@ -192,7 +192,8 @@ class _Dispatch:
             await self._changed.wait()
 
     async def _attempt(self, trial: PlannedTrial, group: TaskGroup) -> None:
-        number = self._attempts.get(trial.id, 0) + 1
+        # Past what no line of the journal names, too: a lost journal must not mix two attempts in one file.
+        number = max(self._attempts.get(trial.id, 0), *self._store.attempts(trial.id), 0) + 1
         self._attempts[trial.id] = number
         tries = self._tries[trial.id] = self._tries.get(trial.id, 0) + 1
         self._store.append(AttemptStarted(at=now(), trial=trial.id, attempt=number))

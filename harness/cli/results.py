@@ -31,7 +31,9 @@ _WORDS = {
 
 def results_command(folder: Path, *, as_json: bool) -> int:
     """Print one line per planned trial, and below them why some have no verdict."""
-    rows = result_rows(open_run(folder))
+    store = open_run(folder)
+    rows = result_rows(store)
+    say_damage(store)
     if as_json:
         for row in rows:
             print(json.dumps(result_object(row)))
@@ -70,6 +72,7 @@ def report_command(folder: Path, output: Path | None, report_format: str) -> int
     target = output or folder / f"report.{report_format}"
     written = write_report(analyse(store), store, target, report_format)
     print(written.composition)
+    say_damage(store)
     return EXIT_OK
 
 
@@ -78,6 +81,12 @@ def open_run(folder: Path) -> RunStore:
     if not (folder / "plan.json").is_file():
         raise StoreError(f"{folder} is not the folder of a run: it has no plan.json.")
     return RunStore(folder)
+
+
+def say_damage(store: RunStore) -> None:
+    """Say what of the record could not be read, with file and line; what is shown leaves it out."""
+    for damage in store.damage:
+        print(f"warning: {damage}", file=sys.stderr)
 
 
 def print_summary(tables: Tables, verdict: Verdict, report: Path | None) -> None:

@@ -193,13 +193,14 @@ async def _run_async(
 
 def _finish(plan: Plan, store: RunStore, outcome: RunOutcome, interrupts: Interrupts, options: RunOptions) -> int:
     from harness.analysis import analyse, verdict
-    from harness.cli.results import print_summary
+    from harness.cli.results import print_summary, say_damage
 
     states = fold_journal(store.journal())
     counts = Counts.of(plan, states)
     code = exit_code(counts, outcome, interrupts)
     tables = analyse(store)
     report = _write_report(tables, store)
+    say_damage(store)
     code = code or (EXIT_OK if report else EXIT_USAGE)
     if options.as_json:
         print(json.dumps({"run_dir": str(store.folder), **counts.as_json(), "exit_code": code}))

@@ -137,7 +137,11 @@ class RunStore:
 
     def journal(self) -> Sequence[JournalLine]:
         """Return the journal's lines in order, without damaged ones and without a torn last one."""
-        return self._read(self._folder / "journal.jsonl", JOURNAL_LINE)
+        path = self._folder / "journal.jsonl"
+        lines = self._read(path, JOURNAL_LINE)
+        if not lines and (self._folder / "trials").is_dir():
+            self._note(path, None, "nothing in it can be read, although attempts were made")
+        return lines
 
     def append(self, line: JournalLine) -> None:
         """Append to the journal and force it to the disk."""

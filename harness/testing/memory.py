@@ -75,6 +75,10 @@ class MemoryStore:
         """Keep a line."""
         self.lines.append(line)
 
+    def attempts(self, trial: str) -> Sequence[int]:
+        """Return the numbers of the attempts that were opened."""
+        return sorted(number for name, number in self.recorders if name == trial)
+
     @contextmanager
     def recorder(
         self, trial: str, attempt: int, *, on_event: Callable[[AnyEvent], None] | None = None

@@ -269,3 +269,11 @@ def test_a_full_disk_stops_the_run_with_its_own_error(store: MemoryStore) -> Non
 
     with pytest.raises(DiskFullError):
         run(store, FakeExecutor(behaviour), plan(3))
+
+
+def test_an_attempt_never_writes_where_another_one_did_even_if_the_journal_was_lost(store: MemoryStore) -> None:
+    with store.recorder("a1", 3):
+        pass
+    executor = FakeExecutor(verdict)
+    run(store, executor, plan(1))
+    assert executor.ran == [("a1", 4)]

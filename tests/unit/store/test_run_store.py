@@ -373,3 +373,12 @@ def test_a_line_that_was_written_in_part_is_taken_back(tmp_path: Path) -> None:
     ]
     assert list((store.attempt_folder("t", 1) / "blobs").iterdir()) == []
     assert store.damage == ()
+
+
+def test_a_lost_journal_of_a_run_with_attempts_is_damage(tmp_path: Path) -> None:
+    with RunStore.open(tmp_path / "run") as store, store.recorder("t", 1):
+        pass
+    (tmp_path / "run" / "journal.jsonl").unlink()
+    reader = RunStore(tmp_path / "run")
+    assert list(reader.journal()) == []
+    assert "attempts were made" in str(reader.damage[0])
