@@ -174,7 +174,11 @@ def _bases(record: RunRecord) -> FairnessCheck:
 
 def substitutions(record: RunRecord) -> tuple[BaseSubstitution, ...]:
     """Return the base images that stood in for others, each once."""
-    return tuple(dict.fromkeys(s for result in _with_image(record) for s in result.substitutions))
+    found: dict[tuple[str, str], BaseSubstitution] = {}
+    for result in _with_image(record):
+        for stand_in in result.substitutions:
+            found.setdefault((stand_in.asked, stand_in.used), stand_in)
+    return tuple(found.values())
 
 
 def _with_image(record: RunRecord) -> list[ImageFacts]:

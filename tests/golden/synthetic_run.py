@@ -249,7 +249,7 @@ class _Writer:
     def _image(self, trial: PlannedTrial, ending: Ending) -> ImageFacts:
         bases = BaseSubstitution(
             asked="python:3.11-slim", used="base/python:3.11", differs="Debian's Python 3.11.2",
-            reason="no image registry answered",
+            reason=f"no image registry answered for repeat {trial.repeat}",
         )  # fmt: skip
         return ImageFacts(
             tag=f"task:{trial.task.rpartition('/')[2]}",

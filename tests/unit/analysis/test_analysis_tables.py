@@ -136,7 +136,7 @@ def test_substituted_bases_versions_and_hosts_are_told(tmp_path: Path) -> None:
     assert status["harness"] == "warn"
     assert status["host settings"] == "warn"
     assert status["images"] == "ok"
-    assert tables.run.substitutions[0].asked == "python:3.11-slim"
+    assert [stand_in.asked for stand_in in tables.run.substitutions] == ["python:3.11-slim"]
     assert tables.run.index_settings == ("PIP_INDEX_URL",)
 
 
