@@ -73,9 +73,9 @@ class Registries:
         except EngineRefusalError as error:
             sentence = " ".join(str(error).split())
             if any(sign in sentence.lower() for sign in _UNREACHABLE):
-                self._unreachable.remember(
-                    reference.registry, f"{reference.registry} cannot be reached: {sentence}"
-                )
+                # The engine's sentence names addresses and resolvers before it comes to the point.
+                sentence = f"{reference.registry} cannot be reached: {sentence.rpartition(': ')[2]}"
+                self._unreachable.remember(reference.registry, sentence)
             raise PullError(sentence) from error
         except TimeoutError as error:
             why = f"{reference.registry} did not answer within {self._answer_s:g} s"

@@ -76,7 +76,7 @@ async def test_a_registry_that_is_not_there_is_remembered(workshop: Workshop) ->
         pass
     with pytest.raises(ImageError, match="connection refused"):
         await workshop.store().prepare(workshop.task(None, docker_image=f"{registry}/some/image:1"))
-    assert workshop.unreachable.why(registry)
+    assert workshop.unreachable.why(registry) == f"{registry} cannot be reached: connection refused"
 
 
 async def test_a_common_base_named_as_the_image_itself_is_stood_in_for(workshop: Workshop, debian: str) -> None:
