@@ -144,3 +144,15 @@ def test_every_request_can_be_rebuilt_from_the_record(desk: Desk) -> None:
         history = history[: event["history_kept"]] + event["history_added"]
         rebuilt = {**event["request"], event["history_field"]: history}
         assert json.loads(json.dumps(rebuilt)) == body
+
+
+def test_a_prompt_file_of_ones_own_replaces_the_loops_and_makes_another_candidate(desk: Desk) -> None:
+    prompt = desk.folder / "mine.md"
+    prompt.write_text("Be brief.\n=== task\nDo this: $instruction\n")
+    with running_model_server([player(Turn(calls=[SUBMIT]))], keep_bodies=True) as server:
+        ran = run(desk, server, "openai-responses", "--prompt", str(prompt))
+        sent = dict(server.requests[0].body or {})
+    assert sent["instructions"] == "Be brief."
+    assert "Do this: The file `/app/numbers.txt`" in json.dumps(sent["input"])
+    shown = ran.events("prompt_shown")[0]
+    assert (shown["system"], shown["sources"]["system"]) == ("Be brief.", "mine.md")

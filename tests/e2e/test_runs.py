@@ -300,3 +300,17 @@ def test_clean_removes_what_a_dead_run_left_and_nothing_of_a_living_one(
     assert alive.wait(timeout=60) == 130
     alive.communicate()
     assert containers_of(folders[1]) == []
+
+
+def test_a_healthcheck_is_waited_for_and_one_that_never_passes_ends_the_attempt(desk: Desk) -> None:
+    checks = {"ready": "[ -e /tmp/n3 ] || { touch /tmp/n$(ls /tmp/n* | wc -l); false; }", "never": "echo no; false"}
+    for name, command in checks.items():
+        toml = (desk.task(name) / "task.toml").read_text()
+        table = f"\n[environment.healthcheck]\ncommand = '''{command}'''\ninterval_sec = 0.1\nretries = 6\n"
+        (desk.folder / "tasks" / name / "task.toml").write_text(toml + table)
+    ran = desk.run(str(desk.folder / "tasks"), "-a", "oracle")
+    ends = {row["task"].rpartition("/")[2]: (row["end_state"], row["attempts"]) for row in ran.rows}
+    assert ends == {"ready": ("verdict", 1), "never": ("infra", 1)}, ran.err
+    failed = ran.events("failed")[0]
+    assert (failed["phase"], failed["error"]["type"]) == ("healthcheck", "HealthcheckError")
+    assert "6 times in a row" in failed["error"]["message"]
