@@ -11,7 +11,6 @@ import socket
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
@@ -19,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from harness import __version__
+from harness.clock import utc_now
 from harness.errors import HarnessError, unwrapped
 from harness.journal import TrialState, fold_attempt, fold_journal
 from harness.planning import pending
@@ -95,11 +95,6 @@ async def execute(
     return await dispatch.run()
 
 
-def now() -> str:
-    """Return the wall clock as the record writes it: UTC, ISO 8601, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class _Dispatch:
     """One process's work on one run."""
 
@@ -132,7 +127,7 @@ class _Dispatch:
     async def run(self) -> RunOutcome:
         self._store.append(
             RunOpened(
-                at=now(),
+                at=utc_now(),
                 pid=os.getpid(),
                 host=socket.gethostname(),
                 version=__version__,
@@ -196,7 +191,7 @@ class _Dispatch:
         number = max(self._attempts.get(trial.id, 0), *self._store.attempts(trial.id), 0) + 1
         self._attempts[trial.id] = number
         tries = self._tries[trial.id] = self._tries.get(trial.id, 0) + 1
-        self._store.append(AttemptStarted(at=now(), trial=trial.id, attempt=number))
+        self._store.append(AttemptStarted(at=utc_now(), trial=trial.id, attempt=number))
         self._watcher.started(trial, number)
         try:
             hear = partial(self._watcher.event, trial, number)
@@ -207,7 +202,7 @@ class _Dispatch:
                 self._discard(trial.id, number, "the harness was stopped")
             raise
         again = _worth_another(result) and tries < self._policy.attempts and not self._control.draining
-        self._store.append(AttemptEnded(at=now(), result=result, final=not again))
+        self._store.append(AttemptEnded(at=utc_now(), result=result, final=not again))
         self._spent_usd += result.cost_usd or 0.0
         self._watcher.ended(trial, result, final=not again)
         if again:
@@ -251,7 +246,7 @@ class _Dispatch:
         summary = fold_attempt(self._store.events(trial, number))
         self._store.append(
             AttemptDiscarded(
-                at=now(),
+                at=utc_now(),
                 trial=trial,
                 attempt=number,
                 reason=reason,
@@ -266,7 +261,7 @@ class _Dispatch:
 
     def _close(self, outcome: RunOutcome) -> None:
         with suppress(HarnessError):
-            self._store.append(RunClosed(at=now(), reason=outcome.reason, detail=outcome.detail))
+            self._store.append(RunClosed(at=utc_now(), reason=outcome.reason, detail=outcome.detail))
 
 
 def _worth_another(result: AttemptResult) -> bool:

@@ -14,6 +14,7 @@ import anyio
 
 from harness.cli.counts import Counts, exit_code
 from harness.cli.interrupts import Interrupts
+from harness.clock import utc_now
 from harness.errors import (
     EXIT_OK,
     EXIT_USAGE,
@@ -26,7 +27,7 @@ from harness.journal import fold_journal
 from harness.planning import extend_plan, pending
 from harness.ports import ProviderSettings, Watcher
 from harness.resolving import RunRequest, resolve, run_folder
-from harness.run import RunOutcome, RunPolicy, execute, now
+from harness.run import RunOutcome, RunPolicy, execute
 from harness.schema.plan import HostSettingsMode, Plan
 from harness.store import RunStore
 
@@ -55,7 +56,7 @@ class RunOptions:
 def run_command(request: RunRequest, options: RunOptions) -> int:
     """Plan and run; return the exit code."""
     _check(options)
-    resolved = resolve(request, os.environ, created_at=now())
+    resolved = resolve(request, os.environ, created_at=utc_now())
     for remark in resolved.remarks:
         print(f"note: {remark}", file=sys.stderr)
     _check_money(resolved.plan, options)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.errors import SettingsError, UnknownNameError
 from harness.schema.base import Record
-from harness.schema.candidate import Api, ModelSettings
+from harness.schema.candidate import ModelSettings
 
 
 class ResponsesOptions(Record):
@@ -46,12 +46,6 @@ class MessagesOptions(Record):
     cache: bool = True
     key_header: Literal["authorization", "x-api-key"] = "authorization"
 
-
-OPTIONS: dict[Api, type[ResponsesOptions] | type[ChatOptions] | type[MessagesOptions]] = {
-    "openai-responses": ResponsesOptions,
-    "openai-chat": ChatOptions,
-    "anthropic-messages": MessagesOptions,
-}
 
 _Options = TypeVar("_Options", ResponsesOptions, ChatOptions, MessagesOptions)
 

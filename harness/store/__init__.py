@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.store.recorder import AttemptRecorder, utc_now
+from harness.store.recorder import AttemptRecorder
 from harness.store.run_store import Damage, RunStore
 
-__all__ = ["AttemptRecorder", "Damage", "RunStore", "utc_now"]
+__all__ = ["AttemptRecorder", "Damage", "RunStore"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticSerializationError
 
+from harness.clock import utc_now
 from harness.schema.event import EVENT, AnyEvent, Blob
 from harness.store.files import LineFile, write_once, write_whole
 from harness.store.redaction import Redaction
@@ -82,11 +82,6 @@ class AttemptRecorder:
             safe = self._redaction.data(data)
             if safe != data:
                 write_whole(path, safe)
-
-
-def utc_now() -> str:
-    """Return the wall clock as ISO 8601 in UTC with milliseconds (``2026-01-31T09:00:00.000Z``)."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _serialized(event: AnyEvent) -> tuple[AnyEvent, str]:

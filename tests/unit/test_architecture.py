@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "harness"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__init__", "errors", "data"}),
+    frozenset({"__init__", "clock", "errors", "data"}),
     frozenset({"schema"}),
     frozenset({"ports"}),
     frozenset({"provenance", "statistics", "journal", "context", "planning", "scoring"}),
